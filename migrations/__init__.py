@@ -1,0 +1,1 @@
+"""Alembic migrations, beside the floors: they know worklist's tables and nothing above."""

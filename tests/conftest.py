@@ -1,0 +1,51 @@
+"""Fixtures for real peers (tests/peers), and how hypothesis searches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from playwright.sync_api import Browser
+
+from tests.peers import chromium, postgres
+from tests.peers.his import His
+
+# The settings of the person who runs the tests are not the tests' settings.
+for name in [name for name in os.environ if name.startswith("HUREN_")]:
+    del os.environ[name]
+
+# No deadline for one example: two cores carry several test processes, and a slow moment is no fault.
+hypothesis.settings.register_profile("huren", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("huren")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """One PostgreSQL server for each test process."""
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
+    """SQLAlchemy's URL of an empty PostgreSQL database of the test's own."""
+    with postgres_server.database() as url:
+        yield url
+
+
+# One for each module, since Playwright's event loop would stand in the way of other modules' asyncio.run.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; a test opens contexts of its own in it."""
+    with chromium.running() as started:
+        yield started
+
+
+@pytest.fixture
+def his() -> Iterator[His]:
+    """A township's HIS that receives reports; it accepts everything unless told otherwise."""
+    listener = His()
+    yield listener
+    listener.go_away()

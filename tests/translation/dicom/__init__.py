@@ -1,0 +1,1 @@
+"""DICOM bytes to facts and back."""

@@ -1,0 +1,1 @@
+"""Mirrors the packages; no sockets, files or databases."""

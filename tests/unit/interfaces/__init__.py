@@ -1,0 +1,1 @@
+"""The languages, piece by piece."""

@@ -1,0 +1,152 @@
+"""Deliveries: each issued version to each endpoint of the ordering institutions, in order, until acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from worklist import audit, outbox
+from worklist.errors import NotFound
+from worklist.facts import Addressee
+from worklist.moves import begin, move
+from worklist.numbers import new_control_id
+from worklist.people import HUREN, Actor
+from worklist.tables import Delivery, Endpoint, Message, Reading, ReportVersion, new_id
+
+GIVE_UP: Final = timedelta(hours=72)
+"""After three days without an answer a delivery is stuck: a person looks, mends and replays."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one try needs. The control id is the same at every try."""
+
+    delivery_id: str
+    control_id: str
+    to: Addressee
+    document_key: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a try ended; `reason` is an error code, `text` what the receiver said."""
+
+    kind: Literal["acknowledged", "retry", "stuck"]
+    reason: str = ""
+    text: str = ""
+
+
+def owe(session: Session, reading: Reading, version: ReportVersion, by: Actor, now: datetime) -> None:
+    """An issued version is owed to each endpoint of the institution, and to everyone who had an earlier one.
+
+    Deliveries of one reading to one endpoint share an order key: no version overtakes or skips another.
+    """
+    endpoints = set(
+        session.scalars(select(Endpoint.id).where(Endpoint.institution_id == reading.institution_id, Endpoint.enabled))
+    )
+    endpoints |= set(session.scalars(select(Delivery.endpoint_id).where(Delivery.reading_id == reading.id)))
+    for endpoint_id in sorted(endpoints):
+        delivery = Delivery(
+            version_id=version.id,
+            reading_id=reading.id,
+            endpoint_id=endpoint_id,
+            institution_id=reading.institution_id,
+            control_id=new_control_id(),
+            created_at=now,
+            next_at=now,
+        )
+        begin(session, "delivery", delivery, "owe", by, now, order_key=f"{reading.id}>{endpoint_id}"[:64])
+
+
+def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt | None:
+    """Start a try. None: there is nothing to send any more."""
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is None or delivery.state not in ("due", "retrying", "sent"):
+        return None
+    endpoint = delivery.endpoint
+    version = session.get_one(ReportVersion, delivery.version_id)
+    move(session, "delivery", delivery, "send", HUREN, now)
+    delivery.attempts += 1
+    delivery.sent_at = now
+    to = Addressee(
+        endpoint_id=endpoint.id,
+        host=endpoint.host,
+        port=endpoint.port,
+        receiving_application=endpoint.receiving_application,
+        receiving_facility=endpoint.receiving_facility,
+        character_set=endpoint.character_set,
+        version=endpoint.version,
+        answer_seconds=float(endpoint.answer_seconds),
+    )
+    return Attempt(delivery.id, delivery.control_id, to, version.document_key, delivery.attempts)
+
+
+def finish_attempt(
+    session: Session, delivery_id: str, sent: bytes, answer: bytes, outcome: Outcome, now: datetime
+) -> datetime | None:
+    """Note how a try ended. Returns when to try again; None when it is acknowledged or stuck."""
+    delivery = session.get_one(Delivery, delivery_id)
+    session.add(
+        Message(
+            id=new_id(),
+            direction="out",
+            endpoint_id=delivery.endpoint_id,
+            institution_id=delivery.institution_id,
+            address=f"{delivery.endpoint.host}:{delivery.endpoint.port}",
+            control_id=delivery.control_id,
+            kind="ORU^R01",
+            raw=sent,
+            answer=answer,
+            outcome={"acknowledged": "acknowledged", "retry": "failed", "stuck": "rejected"}[outcome.kind],
+            reason=outcome.reason,
+            delivery_id=delivery.id,
+            at=now,
+        )
+    )
+    if delivery.state != "sent":
+        return None  # somebody else's try has ended it meanwhile
+    delivery.last_error = outcome.reason
+    if outcome.kind == "acknowledged":
+        move(session, "delivery", delivery, "acknowledge", HUREN, now)
+        delivery.acknowledged_at, delivery.next_at, delivery.last_error = now, None, ""
+        return None
+    if outcome.kind == "stuck" or now - delivery.created_at > GIVE_UP:
+        move(session, "delivery", delivery, "stick", HUREN, now, outcome.reason)
+        delivery.next_at = None
+        return None
+    move(session, "delivery", delivery, "retry", HUREN, now, outcome.reason)
+    delivery.next_at = now + outbox.pause(delivery.attempts)
+    return delivery.next_at
+
+
+def is_stuck(session: Session, delivery_id: str) -> bool:
+    """Whether a person has to look at this delivery."""
+    delivery = session.get(Delivery, delivery_id)
+    return delivery is not None and delivery.state == "stuck"
+
+
+def replay(session: Session, by: Actor, delivery_id: str, now: datetime) -> Delivery:
+    """A person mended the cause: send it again, before any later version of the same report."""
+    by.require_scope("admin")
+    by.require("PACS admin")
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is None:
+        raise NotFound("no_such_delivery")
+    move(session, "delivery", delivery, "replay", by, now)
+    outbox.release_stuck(session, "send_delivery", delivery.id, now)
+    delivery.attempts, delivery.next_at, delivery.created_at = 0, now, now
+    audit.note(
+        session,
+        by,
+        "delivery replayed",
+        now,
+        thing="delivery",
+        thing_id=delivery.id,
+        institution_id=delivery.institution_id,
+    )
+    return delivery

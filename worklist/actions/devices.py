@@ -1,0 +1,73 @@
+"""Who stands at the door? Devices are known by address and claimed name; everybody else is refused and shown."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from worklist.facts import Caller, KnownDevice
+from worklist.tables import Device, DeviceAddress, DeviceInstitution, RefusedCaller
+
+
+def find_device(session: Session, caller: Caller, now: datetime) -> KnownDevice | None:
+    """The enabled device that has this address and claimed name on this door, or None."""
+    row = session.get(DeviceAddress, (caller.door, caller.address, caller.claimed))
+    device = session.get(Device, row.device_id) if row is not None else None
+    if row is None or device is None or not device.enabled:
+        return None
+    if device.last_seen_at is None or now - device.last_seen_at > timedelta(seconds=30):
+        device.last_seen_at = now
+    return known(session, device, row)
+
+
+def known(session: Session, device: Device, row: DeviceAddress | None = None) -> KnownDevice:
+    """A device as a door needs it."""
+    institutions = tuple(
+        session.scalars(
+            select(DeviceInstitution.institution_id)
+            .where(DeviceInstitution.device_id == device.id)
+            .order_by(DeviceInstitution.institution_id)
+        )
+    )
+    if row is not None and row.institution_id in institutions:
+        institutions = (row.institution_id,)
+    return KnownDevice(
+        id=device.id,
+        name=device.name,
+        institutions=institutions,
+        ae_title=row.claimed if row is not None and row.door == "dimse" else "",
+        institution_field=device.institution_field,
+        character_set_in=device.character_set_in,
+        character_set_out=device.character_set_out,
+        answers_with="order response" if device.answers_with == "order response" else "ACK",
+        trusts_sender_accession=device.trusts_sender_accession,
+        strict=device.strict,
+        modality_equivalents=tuple(tuple(group) for group in device.modality_equivalents),
+    )
+
+
+def refuse_caller(session: Session, caller: Caller, reason: str, now: datetime) -> None:
+    """Note that somebody was sent away: one row per caller and reason, counted."""
+    values = {
+        "door": caller.door,
+        "address": caller.address[:64],
+        "claimed": caller.claimed[:128],
+        "called": caller.called[:64],
+        "reason": reason,
+    }
+    count = (
+        update(RefusedCaller)
+        .where(*(getattr(RefusedCaller, name) == value for name, value in values.items()))
+        .values(times=RefusedCaller.times + 1, last_at=now)
+        .returning(RefusedCaller.id)
+        .execution_options(synchronize_session=False)
+    )
+    if session.execute(count).first() is None:
+        try:
+            with session.begin_nested():
+                session.add(RefusedCaller(**values, first_at=now, last_at=now))
+        except IntegrityError:
+            session.execute(count)

@@ -1,0 +1,300 @@
+"""Linking studies to orders: by rule where everything agrees, else by a person, on record.
+
+A study that serves an order makes that order's work begin, and gives a reading its images. Every way of linking,
+moving and undoing passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from worklist import audit
+from worklist.actions import late
+from worklist.errors import BadInput, Conflict, NotFound
+from worklist.moves import can, move
+from worklist.people import HUREN, Actor
+from worklist.rules.matching import OrderKnown, StudySaid, match
+from worklist.tables import (
+    DeviceInstitution,
+    Order,
+    ProcedureStep,
+    ProcedureStepStudy,
+    Reading,
+    ReadingStudy,
+    Study,
+    StudyOrder,
+)
+
+LINKED = ("matched", "matched by a person", "moved")
+
+
+def match_study(session: Session, study: Study, institution_ids: Iterable[str], now: datetime) -> None:
+    """Try to find the orders that an unlinked or unmatched study was made for."""
+    said = _said(session, study, tuple(institution_ids))
+    verdict = match(said, _candidates(session, said))
+    if verdict.order_ids:
+        orders = session.scalars(select(Order).where(Order.id.in_(verdict.order_ids)).order_by(Order.id)).all()
+        move(session, "study link", study, "match", HUREN, now)
+        _attach(session, study, orders, HUREN, now)
+        return
+    study.link_reason, study.link_params = verdict.reason, dict(verdict.params)
+    if study.link == "unlinked":
+        move(session, "study link", study, "fail to match", HUREN, now, verdict.reason)
+
+
+def try_waiting_studies(session: Session, order: Order, now: datetime) -> None:
+    """An order was placed or changed: studies that came before it may match now."""
+    waiting = session.scalars(
+        select(Study).where(
+            Study.link == "unmatched",
+            Study.institution_id == order.institution_id,
+            or_(
+                Study.study_instance_uid == order.study_instance_uid,
+                Study.sent_accession_number == order.accession_number,
+            ),
+        )
+    ).all()
+    for study in waiting:
+        institutions: tuple[str, ...] = (study.institution_id,)
+        if study.device_id is not None:
+            institutions = tuple(
+                session.scalars(
+                    select(DeviceInstitution.institution_id).where(DeviceInstitution.device_id == study.device_id)
+                )
+            )
+        match_study(session, study, institutions, now)
+
+
+def link(session: Session, by: Actor, study_id: str, order_ids: list[str], why: str, now: datetime) -> Study:
+    """A person says which orders a study of the unmatched bin serves. The disagreement stays on record.
+
+    Raises
+    ------
+    BadInput
+        ``reason_missing``, ``orders_of_different_patients``.
+    NotFound
+        a study or order that is not there or not of the person's institutions.
+    Conflict
+        the study is not in the bin, or an order is cancelled.
+    """
+    study = _study_for(session, by, study_id)
+    orders = _orders_for(session, study, order_ids)
+    if not why.strip():
+        raise BadInput("reason_missing")
+    disagreement = {"was": study.link_reason, **study.link_params}
+    move(session, "study link", study, "link", by, now, why)
+    study.link_reason, study.link_params = "", {}
+    _attach(session, study, orders, by, now)
+    _note(session, by, "study linked by a person", study, why, now, disagreement)
+    return study
+
+
+def move_study(session: Session, by: Actor, study_id: str, order_ids: list[str], why: str, now: datetime) -> Study:
+    """A person moves a linked study to other orders: the wrong patient had been picked.
+
+    Refused while an issued report rests on the study: it is withdrawn first, so that everyone who had it is told.
+    """
+    study = _study_for(session, by, study_id)
+    orders = _orders_for(session, study, order_ids)
+    if not why.strip():
+        raise BadInput("reason_missing")
+    before = _detach(session, study, by, now, why)
+    move(session, "study link", study, "move", by, now, why)
+    _attach(session, study, orders, by, now)
+    _note(session, by, "study moved", study, why, now, {"from": before, "to": [o.id for o in orders]})
+    return study
+
+
+def unlink(session: Session, by: Actor, study_id: str, why: str, now: datetime) -> Study:
+    """A person takes a study off its orders and back into the unmatched bin."""
+    study = _study_for(session, by, study_id)
+    if not why.strip():
+        raise BadInput("reason_missing")
+    before = _detach(session, study, by, now, why)
+    move(session, "study link", study, "unlink", by, now, why)
+    study.link_reason, study.link_params = "unlinked_by_a_person", {}
+    _note(session, by, "study unlinked", study, why, now, {"from": before})
+    return study
+
+
+def reject(session: Session, by: Actor, study_id: str, why: str, now: datetime) -> Study:
+    """A person says that a study belongs to nobody here (a phantom, a test). Its bytes stay, and it can be linked later."""
+    study = _study_for(session, by, study_id)
+    if not why.strip():
+        raise BadInput("reason_missing")
+    if session.scalar(select(ReadingStudy.reading_id).where(ReadingStudy.study_id == study.id).limit(1)) is not None:
+        raise Conflict("study_is_being_read")
+    move(session, "study link", study, "reject", by, now, why)
+    study.link_reason = "rejected"
+    _note(session, by, "study rejected", study, why, now, {})
+    return study
+
+
+def orders_of(session: Session, study: Study) -> list[Order]:
+    """The orders that a study serves."""
+    return list(
+        session.scalars(
+            select(Order)
+            .join(StudyOrder, StudyOrder.order_id == Order.id)
+            .where(StudyOrder.study_id == study.id)
+            .order_by(Order.id)
+        )
+    )
+
+
+def steps_of(session: Session, study: Study) -> list[ProcedureStep]:
+    """The procedure steps that name the study's UID, at its institution."""
+    query = (
+        select(ProcedureStep)
+        .join(ProcedureStepStudy, ProcedureStepStudy.step_id == ProcedureStep.id)
+        .where(
+            ProcedureStepStudy.study_instance_uid == study.study_instance_uid,
+            ProcedureStep.institution_id == study.institution_id,
+        )
+        .order_by(ProcedureStep.id)
+    )
+    return list(session.scalars(query))
+
+
+def add_orders(session: Session, study: Study, orders: Iterable[Order], now: datetime) -> None:
+    """A procedure step names further orders of a linked study: it serves them too, if they are the same patient's."""
+    if study.link not in LINKED:
+        return
+    held = orders_of(session, study)
+    known = {order.id for order in held}
+    fresh = [o for o in orders if o.id not in known and o.patient_id == study.patient_id and o.state != "cancelled"]
+    if fresh:
+        _attach(session, study, [*held, *fresh], HUREN, now)
+
+
+def _said(session: Session, study: Study, institution_ids: tuple[str, ...]) -> StudySaid:
+    by_steps = [r[0] for step in steps_of(session, study) for r in step.references if step.patient_id]
+    numbers = dict.fromkeys([study.sent_accession_number, *(r[0] for r in study.sent_requests), *by_steps])
+    return StudySaid(
+        study_instance_uid=study.study_instance_uid,
+        accession_numbers=tuple(n for n in numbers if n),
+        study_uids=tuple(r[1] for r in study.sent_requests if r[1]),
+        patient_id=study.sent_patient_id,
+        issuer=study.sent_issuer,
+        institution_ids=institution_ids,
+    )
+
+
+def _candidates(session: Session, said: StudySaid) -> list[OrderKnown]:
+    rows = session.scalars(
+        select(Order).where(
+            or_(
+                Order.study_instance_uid.in_({said.study_instance_uid, *said.study_uids}),
+                Order.accession_number.in_(said.accession_numbers),
+            ),
+            Order.institution_id.in_(said.institution_ids),
+        )
+    )
+    return [
+        OrderKnown(
+            id=order.id,
+            state=order.state,
+            accession_number=order.accession_number,
+            study_instance_uid=order.study_instance_uid,
+            institution_id=order.institution_id,
+            patient_value=order.patient_value,
+            patient_issuer=order.patient_issuer,
+            default_issuer=order.institution.code,
+        )
+        for order in rows
+    ]
+
+
+def _study_for(session: Session, by: Actor, study_id: str) -> Study:
+    """The study, if the actor may link it: a PACS admin anywhere, a technician at home."""
+    by.require_scope("order")
+    by.require("PACS admin", "technician")
+    study = session.get(Study, study_id)
+    if study is None or not (by.has("PACS admin") or study.institution_id == by.institution_id):
+        raise NotFound("no_such_study")
+    return study
+
+
+def _orders_for(session: Session, study: Study, order_ids: list[str]) -> list[Order]:
+    """The orders, all of the study's institution and of one patient, none of them cancelled."""
+    orders = session.scalars(select(Order).where(Order.id.in_(order_ids)).order_by(Order.id)).all()
+    if not orders or len(orders) != len(set(order_ids)):
+        raise NotFound("no_such_order")
+    if any(order.institution_id != study.institution_id for order in orders):
+        raise NotFound("no_such_order")
+    if len({order.patient_id for order in orders}) > 1:
+        raise BadInput("orders_of_different_patients")
+    for order in orders:
+        if order.state in ("cancelled", "recognised"):
+            raise Conflict(f"order_{order.state}")
+    return list(orders)
+
+
+def _attach(session: Session, study: Study, orders: Iterable[Order], by: Actor, now: datetime) -> None:
+    from worklist.actions import reading_making
+
+    orders = list(orders)
+    study.patient_id = orders[0].patient_id
+    study.link_reason, study.link_params = "", {}
+    for order in orders:
+        if session.get(StudyOrder, (study.id, order.id)) is None:
+            session.add(StudyOrder(study_id=study.id, order_id=order.id, by=by.name, at=now))
+        if can("order", order, "begin"):
+            move(session, "order", order, "begin", by, now)
+    session.flush()
+    reading_making.after_linking(session, study, orders, by, now)
+
+
+def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) -> list[str]:
+    """Take a study off its orders and readings; return the orders' ids. Readings left without images are closed."""
+    from worklist.actions import reading_making
+
+    readings = session.scalars(
+        select(Reading)
+        .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
+        # A withdrawn or closed reading keeps its studies: it is the record of what was read.
+        .where(ReadingStudy.study_id == study.id, Reading.state.not_in(reading_making.CLOSED))
+    ).all()
+    if any(late.current_version(session, reading.id) is not None for reading in readings):
+        raise Conflict("report_rests_on_study")
+    orders = orders_of(session, study)
+    for reading in readings:
+        session.delete(session.get_one(ReadingStudy, (reading.id, study.id)))
+        session.flush()
+        left = session.scalar(select(ReadingStudy.study_id).where(ReadingStudy.reading_id == reading.id).limit(1))
+        if left is None and can("reading", reading, "close"):
+            move(session, "reading", reading, "close", by, now, why)
+            reading.holder_id = reading.held_until = None
+            reading.note = why
+    for order in orders:
+        session.delete(session.get_one(StudyOrder, (study.id, order.id)))
+        session.flush()
+        other = session.scalar(select(StudyOrder.study_id).where(StudyOrder.order_id == order.id).limit(1))
+        if other is None and can("order", order, "return"):
+            move(session, "order", order, "return", by, now, why)
+        elif other is None and order.state == "completed":
+            move(session, "order", order, "reopen", by, now, why)
+            move(session, "order", order, "return", by, now, why)
+    study.patient_id = None
+    return [order.id for order in orders]
+
+
+def _note(
+    session: Session, by: Actor, action: str, study: Study, why: str, now: datetime, detail: dict[str, object]
+) -> None:
+    audit.note(
+        session,
+        by,
+        action,
+        now,
+        thing="study",
+        thing_id=study.id,
+        institution_id=study.institution_id,
+        patient_id=study.patient_id,
+        why=why,
+        detail=detail,
+    )

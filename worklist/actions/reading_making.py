@@ -1,0 +1,230 @@
+"""Making readings out of linked studies, and sending them to the right readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from worklist import audit
+from worklist.actions import late
+from worklist.errors import BadInput, Broken, Conflict, NotFound
+from worklist.moves import begin, can, move
+from worklist.people import HUREN, Actor
+from worklist.rules import routing
+from worklist.rules.due import RANKS, due_at, most_urgent
+from worklist.rules.objects import is_evidence
+from worklist.tables import (
+    Center,
+    Instance,
+    Institution,
+    Order,
+    Procedure,
+    Reading,
+    ReadingOrder,
+    ReadingStudy,
+    Route,
+    Study,
+    StudyOrder,
+)
+
+CLOSED = ("closed without report", "withdrawn")
+
+
+def after_linking(session: Session, study: Study, orders: Sequence[Order], by: Actor, now: datetime) -> None:
+    """A study was linked: it joins a reading of its orders; STAT is listed at once, the rest when complete."""
+    reading = _reading_of_study(session, study) or _reading_of_orders(session, orders)
+    if reading is not None:
+        _join(session, reading, study, orders, by, now)
+    elif study.arrival == "complete" or any(order.priority == "STAT" for order in orders):
+        _open(session, study, orders, by, now)
+    if study.arrival == "complete":
+        _performed(session, orders, by, now)
+
+
+def after_completion(session: Session, study: Study, now: datetime) -> None:
+    """All images have come: orders are performed, a reading is there, its time limit begins."""
+    orders = _orders(session, study)
+    if not orders:
+        return
+    reading = _reading_of_study(session, study) or _reading_of_orders(session, orders)
+    if reading is None:
+        reading = _open(session, study, orders, HUREN, now)
+    else:
+        _join(session, reading, study, orders, HUREN, now)
+    _performed(session, orders, HUREN, now)
+    if reading.due_at is None and reading.state in ("unread", "drafted", "in review"):
+        reading.due_at = _due(session, reading.priority, orders, now)
+
+
+def open_emergency(session: Session, by: Actor, study_id: str, why: str, now: datetime) -> Reading:
+    """Let an unmatched study be read at once as STAT; signing waits until it is linked.
+
+    Raises
+    ------
+    NotFound, Conflict, BadInput
+        not theirs; already being read; no reason given.
+    """
+    by.require_scope("order")
+    by.require("technician", "PACS admin", "doctor")
+    study = session.get(Study, study_id)
+    if study is None or not (by.has("PACS admin") or study.institution_id == by.institution_id):
+        raise NotFound("no_such_study")
+    if study.link != "unmatched":
+        raise Conflict("study_is_not_unmatched")
+    if not why.strip():
+        raise BadInput("reason_missing")
+    if _reading_of_study(session, study) is not None:
+        raise Conflict("study_is_being_read")
+    reading = _open(session, study, (), by, now, priority="STAT")
+    audit.note(
+        session,
+        by,
+        "emergency reading opened",
+        now,
+        thing="study",
+        thing_id=study.id,
+        institution_id=study.institution_id,
+        why=why,
+    )
+    return reading
+
+
+def _orders(session: Session, study: Study) -> list[Order]:
+    query = select(Order).join(StudyOrder, StudyOrder.order_id == Order.id).where(StudyOrder.study_id == study.id)
+    return list(session.scalars(query.order_by(Order.id)))
+
+
+def _reading_of_study(session: Session, study: Study) -> Reading | None:
+    return session.scalar(
+        select(Reading)
+        .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
+        .where(ReadingStudy.study_id == study.id, Reading.kind == "primary", Reading.state.not_in(CLOSED))
+        .limit(1)
+    )
+
+
+def _reading_of_orders(session: Session, orders: Iterable[Order]) -> Reading | None:
+    return session.scalar(
+        select(Reading)
+        .join(ReadingOrder, ReadingOrder.reading_id == Reading.id)
+        .where(
+            ReadingOrder.order_id.in_([order.id for order in orders]),
+            Reading.kind == "primary",
+            Reading.state.not_in(CLOSED),
+        )
+        .order_by(Reading.id)
+        .limit(1)
+    )
+
+
+def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Order], by: Actor, now: datetime) -> None:
+    """Add the study and its orders to a reading; a returned one is on the list again, a signed one gets a task."""
+    fresh = session.get(ReadingStudy, (reading.id, study.id)) is None
+    if fresh:
+        session.add(ReadingStudy(reading_id=reading.id, study_id=study.id))
+    issued = late.current_version(session, reading.id)
+    for order in orders:
+        if session.get(ReadingOrder, (reading.id, order.id)) is None and issued is None:
+            session.add(ReadingOrder(reading_id=reading.id, order_id=order.id))
+    if reading.patient_id is None:
+        reading.patient_id = study.patient_id
+    session.flush()
+    if issued is None:
+        _most_urgent(reading, orders)
+    if reading.state == "returned" and fresh:
+        move(session, "reading", reading, "resume", by, now)
+        reading.note = ""
+        reading.due_at = _due(session, reading.priority, orders, now) if study.arrival == "complete" else None
+    if issued is not None and fresh:
+        rows = session.execute(
+            select(Instance.sop_instance_uid, Instance.sha256, Instance.sop_class_uid).where(
+                Instance.study_id == study.id
+            )
+        )
+        news = [(row.sop_instance_uid, row.sha256) for row in rows if is_evidence(row.sop_class_uid)]
+        late.note_late_images(session, study, news, now)
+
+
+def _open(
+    session: Session, study: Study, orders: Sequence[Order], by: Actor, now: datetime, priority: str = ""
+) -> Reading:
+    priority = priority or most_urgent([order.priority for order in orders])
+    procedure = next((order.procedure for order in orders if order.procedure is not None), None)
+    center_id, group_id, route_id = _route(session, study, procedure, priority, now)
+    reading = Reading(
+        center_id=center_id,
+        group_id=group_id,
+        route_id=route_id,
+        patient_id=study.patient_id,
+        institution_id=study.institution_id,
+        priority=priority,
+        rank=RANKS[priority],
+        due_at=_due(session, priority, orders, now) if study.arrival == "complete" or priority == "STAT" else None,
+        created_at=now,
+    )
+    begin(session, "reading", reading, "open", by, now)
+    session.flush()
+    session.add(ReadingStudy(reading_id=reading.id, study_id=study.id))
+    for order in orders:
+        session.add(ReadingOrder(reading_id=reading.id, order_id=order.id))
+    session.flush()
+    return reading
+
+
+def _route(
+    session: Session, study: Study, procedure: Procedure | None, priority: str, now: datetime
+) -> tuple[str, str | None, str | None]:
+    """Center, reader group and route for a case. Where no route fits, the first center of the discipline catches it.
+
+    Raises
+    ------
+    Broken
+        ``no_center`` if there is no center of the discipline at all.
+    """
+    institution = session.get_one(Institution, study.institution_id)
+    case = routing.Case(
+        institution=institution.code,
+        discipline=procedure.discipline if procedure else "imaging",
+        modality=(procedure.modality if procedure else "") or study.modality,
+        body_part=(procedure.body_part if procedure else "") or study.body_part,
+        priority=priority,
+        at=now,
+        timezone=institution.timezone,
+    )
+    rows = session.execute(
+        select(Route, Center.discipline)
+        .join(Center, Center.id == Route.center_id)
+        .where(Route.enabled)
+        .order_by(Route.place, Route.id)
+    )
+    rules = [
+        routing.Rule(route.id, route.name, route.center_id, route.group_id, discipline, route.conditions)
+        for route, discipline in rows
+    ]
+    rule = routing.first_match(rules, case)
+    if rule is not None:
+        return rule.center_id, rule.group_id, rule.id
+    center = session.scalar(select(Center.id).where(Center.discipline == case.discipline).order_by(Center.id).limit(1))
+    if center is None:
+        raise Broken("no_center", discipline=case.discipline)
+    return center, None, None
+
+
+def _due(session: Session, priority: str, orders: Sequence[Order], now: datetime) -> datetime:
+    """The earliest time by which one of the covered procedures is due."""
+    limits = [order.procedure.limits for order in orders if order.procedure is not None] or [{}]
+    return min(due_at(now, limit, priority) for limit in limits)
+
+
+def _performed(session: Session, orders: Iterable[Order], by: Actor, now: datetime) -> None:
+    for order in orders:
+        if can("order", order, "perform"):
+            move(session, "order", order, "perform", by, now)
+
+
+def _most_urgent(reading: Reading, orders: Sequence[Order]) -> None:
+    priority = most_urgent([reading.priority, *(order.priority for order in orders)])
+    reading.priority, reading.rank = priority, RANKS[priority]

@@ -1,0 +1,358 @@
+"""Signing and issuing: preliminary, final, corrected, added to, withdrawn.
+
+Signing has three steps. `prepare` reads the draft and says what would be signed; outside any transaction the
+canonical document is made and stored durably; `issue` is one short transaction that moves the states only if the
+draft is still the one that was prepared. Deliveries read the stored document and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from worklist import audit
+from worklist.actions import critical, deliveries, late, readings
+from worklist.actions.patients import facts_of
+from worklist.errors import BadInput, Conflict, Forbidden, NotFound
+from worklist.facts import CoveredOrder, ReportStatus, ReportText, SignedReport
+from worklist.moves import begin, can, move
+from worklist.people import Actor
+from worklist.rules.routing import within
+from worklist.tables import Instance, Institution, Order, Patient, Reading, ReportVersion, Study, User, new_id
+
+VERBS: Final[dict[str, str]] = {
+    "preliminary": "issue preliminary",
+    "final": "sign",
+    "corrected": "sign correction",
+    "addendum": "sign addendum",
+}
+STATUS_OF_KIND: Final[dict[str, ReportStatus]] = {
+    "original": "final",
+    "correction": "corrected",
+    "addendum": "addendum",
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What would be signed, as it was read: `issue` refuses if the draft has moved on since."""
+
+    report: SignedReport
+    version_id: str
+    revision: int
+    status: ReportStatus
+
+
+def prepare(session: Session, by: Actor, reading_id: str, now: datetime, *, preliminary: bool = False) -> Prepared:
+    """Read what the actor is about to sign and check that they may.
+
+    Raises
+    ------
+    Forbidden
+        ``signer_is_writer`` where the center wants two people, ``role_needed``.
+    Conflict
+        ``study_not_linked``, ``not_held_by_you``, ``preliminary_not_allowed``, or nothing to sign.
+    BadInput
+        ``impression_missing``.
+    """
+    by.require_scope("sign")
+    reading = readings.get(session, by, reading_id)
+    readings.require_lease(reading, by, now)
+    draft = readings.draft_of(session, reading.id)
+    if draft is None:
+        raise Conflict("nothing_to_sign", state=reading.state)
+    if not draft.impression.strip():
+        raise BadInput("impression_missing")
+    if reading.kind != "primary":
+        raise Conflict("consultation_is_answered_not_signed")
+    if reading.patient_id is None or any(
+        s.link not in ("matched", "matched by a person", "moved") for s in readings.studies_of(session, reading)
+    ):
+        raise Conflict("study_not_linked")
+    if preliminary:
+        _may_issue_preliminary(reading, draft, now)
+        status: ReportStatus = "preliminary"
+    else:
+        by.require("senior reader", center_id=reading.center_id)
+        if reading.center.two_people and draft.writer_id == by.id:
+            raise Forbidden("signer_is_writer")
+        if reading.state == "drafted" and reading.center.two_people:
+            raise Conflict("not_submitted")
+        status = STATUS_OF_KIND[draft.kind]
+    text = ReportText(draft.findings, draft.impression, draft.critical)
+    report = _report(session, reading, draft, status, text, by, now)
+    return Prepared(report, draft.id, draft.revision, status)
+
+
+def issue(
+    session: Session, by: Actor, prepared: Prepared, document_key: str, document_sha256: str, now: datetime
+) -> ReportVersion:
+    """Issue the prepared version: one transaction, refused if the draft has changed since it was prepared."""
+    draft = session.get(ReportVersion, prepared.version_id)
+    if draft is None or draft.state != "draft" or draft.revision != prepared.revision:
+        raise Conflict("draft_is_newer", revision=draft.revision if draft else 0)
+    reading = readings.get(session, by, draft.reading_id)
+    readings.require_lease(reading, by, now)
+    _freeze(session, draft, prepared, by, document_key, document_sha256)
+    move(session, "report version", draft, VERBS[prepared.status], by, now)
+    _supersede_earlier(session, reading, draft, by, now)
+    if prepared.status == "preliminary":
+        move(session, "reading", reading, "issue preliminary", by, now)
+        reading.review_due_at = now + timedelta(minutes=reading.center.review_minutes)
+        # The review is still owed: its text starts from what was issued, as a version of its own.
+        text = ReportText(draft.findings, draft.impression, draft.critical)
+        owed = readings.new_draft(session, reading, by, now, text=text)
+        owed.writer_id = draft.writer_id
+    else:
+        move(session, "reading", reading, "sign", by, now)
+        reading.review_due_at = None
+        for order in readings.orders_of(session, reading):
+            if can("order", order, "complete"):
+                move(session, "order", order, "complete", by, now)
+            order.note = ""
+        verb = {"corrected": "correct", "addendum": "add to"}.get(prepared.status)
+        if verb is not None:
+            late.settle_by_version(session, reading.id, verb, by, now)
+    reading.holder_id = reading.held_until = None
+    if draft.critical.strip():
+        critical.mark_for_report(session, by, reading, draft.critical, now)
+    deliveries.owe(session, reading, draft, by, now)
+    _note(session, by, f"report {prepared.status}", reading, draft, now)
+    return draft
+
+
+def correct(
+    session: Session, by: Actor, reading_id: str, text: ReportText, why: str, now: datetime, *, addendum: bool = False
+) -> ReportVersion:
+    """Reopen a signed case with a new draft: a correction, or an addendum, with a reason.
+
+    The issued version stays as it is and stays current until the new one is signed. The writer of the correction is
+    the actor; where the center wants two people, somebody else signs it.
+    """
+    by.require_scope("report")
+    reading = readings.get(session, by, reading_id)
+    if not why.strip():
+        raise BadInput("reason_missing")
+    if not text.impression.strip():
+        raise BadInput("impression_missing")
+    if late.current_version(session, reading.id) is None:
+        raise Conflict("nothing_issued")
+    if reading.state != "signed":
+        raise Conflict("cannot_move", machine="reading", state=reading.state, verb="reopen")
+    move(session, "reading", reading, "reopen", by, now, why)
+    kind = "addendum" if addendum else "correction"
+    draft = readings.new_draft(session, reading, by, now, kind=kind, text=text, reason=why)
+    reading.holder_id = reading.held_until = None
+    readings.claim(session, by, reading.id, now)
+    _note(session, by, f"{kind} begun", reading, draft, now, why)
+    return draft
+
+
+def give_up_correction(session: Session, by: Actor, reading_id: str, why: str, now: datetime) -> Reading:
+    """Leave the issued version as it is; the draft of the correction is discarded, on record."""
+    by.require_scope("report")
+    reading = readings.get(session, by, reading_id)
+    readings.require_lease(reading, by, now)
+    draft = readings.draft_of(session, reading.id)
+    if draft is None or draft.kind == "original":
+        raise Conflict("no_correction_begun")
+    move(session, "report version", draft, "discard", by, now, why)
+    move(session, "reading", reading, "give up correction", by, now, why)
+    reading.holder_id = reading.held_until = None
+    return reading
+
+
+def prepare_withdrawal(session: Session, by: Actor, reading_id: str, why: str, now: datetime) -> Prepared:
+    """Read what a withdrawal would say. A senior reader withdraws, with a reason, under the identity last issued."""
+    by.require_scope("sign")
+    reading = readings.get(session, by, reading_id)
+    by.require("senior reader", center_id=reading.center_id)
+    if not why.strip():
+        raise BadInput("reason_missing")
+    current = late.current_version(session, reading.id)
+    if current is None:
+        raise Conflict("nothing_issued")
+    if reading.state != "signed":
+        raise Conflict("cannot_move", machine="reading", state=reading.state, verb="withdraw")
+    text = ReportText(current.findings, current.impression, current.critical)
+    report = _report(session, reading, current, "withdrawal", text, by, now)
+    report = replace(report, version=current.number + 1, reason=why)
+    return Prepared(report, current.id, current.revision, "withdrawal")
+
+
+def withdraw(
+    session: Session, by: Actor, prepared: Prepared, document_key: str, document_sha256: str, now: datetime
+) -> ReportVersion:
+    """Issue a withdrawal: a version of its own, delivered to everyone who had an earlier one."""
+    current = session.get_one(ReportVersion, prepared.version_id)
+    reading = readings.get(session, by, current.reading_id)
+    if late.current_version(session, reading.id) is not current:
+        raise Conflict("draft_is_newer")
+    version = ReportVersion(
+        id=new_id(),
+        reading_id=reading.id,
+        number=prepared.report.version,
+        kind="withdrawal",
+        findings=current.findings,
+        impression=current.impression,
+        critical=current.critical,
+        reason=prepared.report.reason,
+        writer_id=current.writer_id,
+        changed_at=now,
+        signer_id=by.id,
+        signed_at=prepared.report.signed_at,
+        status="withdrawal",
+        document_key=document_key,
+        document_sha256=document_sha256,
+        instances=[list(i) for i in prepared.report.instances],
+    )
+    begin(session, "report version", version, "withdraw", by, now, prepared.report.reason)
+    session.flush()
+    move(session, "report version", current, "supersede", by, now)
+    move(session, "reading", reading, "withdraw", by, now, prepared.report.reason)
+    reading.holder_id = reading.held_until = None
+    for order in readings.orders_of(session, reading):
+        if can("order", order, "reopen"):
+            move(session, "order", order, "reopen", by, now, prepared.report.reason)
+    critical.retract_all(session, by, reading, prepared.report.reason, now)
+    deliveries.owe(session, reading, version, by, now)
+    _note(session, by, "report withdrawn", reading, version, now, prepared.report.reason)
+    return version
+
+
+def reading_of_report(session: Session, by: Actor, report_id: str) -> Reading:
+    """The reading whose report this is: a report has the id of its reading."""
+    reading = session.get(Reading, report_id)
+    if reading is None or reading.center_id not in by.centers(*readings.READERS):
+        raise NotFound("no_such_report")
+    return reading
+
+
+def _may_issue_preliminary(reading: Reading, draft: ReportVersion, now: datetime) -> None:
+    zone = ZoneInfo(reading.center.institution.timezone)
+    if not within(now.astimezone(zone).time(), reading.center.preliminary_hours):
+        raise Conflict("preliminary_not_allowed")
+    if draft.kind != "original":
+        raise Conflict("preliminary_not_allowed")
+
+
+def _report(
+    session: Session,
+    reading: Reading,
+    draft: ReportVersion,
+    status: ReportStatus,
+    text: ReportText,
+    signer: Actor,
+    now: datetime,
+) -> SignedReport:
+    orders = readings.orders_of(session, reading)
+    studies = readings.studies_of(session, reading)
+    writer = session.get_one(User, draft.writer_id)
+    patient = session.get_one(Patient, reading.patient_id)
+    institution = session.get_one(Institution, reading.institution_id)
+    instances = session.execute(
+        select(Instance.sop_instance_uid, Instance.sha256)
+        .where(Instance.study_id.in_([s.id for s in studies]))
+        .order_by(Instance.sop_instance_uid)
+    )
+    times = [s.acquired_at for s in studies if s.acquired_at is not None]
+    return SignedReport(
+        report_id=reading.id,
+        version=draft.number,
+        status=status,
+        center_name=reading.center.name,
+        institution_code=institution.code,
+        institution_name=institution.name,
+        patient=facts_of(patient),
+        patient_id=orders[0].patient_value if orders else "",
+        patient_issuer=orders[0].patient_issuer if orders else "",
+        orders=tuple(_covered(order, studies) for order in orders),
+        text=text,
+        writer=writer.login,
+        writer_name=writer.name,
+        signer=signer.name,
+        signer_name=signer.shown,
+        signed_at=now,
+        observed_at=min(times, default=None),
+        reason=draft.reason,
+        modality=studies[0].modality if studies else "",
+        timezone=institution.timezone,
+        instances=tuple((uid, sha) for uid, sha in instances),
+    )
+
+
+def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
+    own = next(
+        (s for s in studies if s.study_instance_uid == order.study_instance_uid), studies[0] if studies else None
+    )
+    return CoveredOrder(
+        order_id=order.id,
+        accession_number=order.accession_number,
+        placer_number=order.placer_number,
+        placer_issuer=order.placer_issuer,
+        procedure_code=order.procedure_code,
+        procedure_name=order.procedure.name if order.procedure else order.procedure_text,
+        ordering_doctor=order.ordering_doctor,
+        ordering_doctor_id=order.ordering_doctor_id,
+        requested_at=order.requested_at,
+        study_instance_uid=own.study_instance_uid if own else "",
+    )
+
+
+def _freeze(
+    session: Session, draft: ReportVersion, prepared: Prepared, by: Actor, document_key: str, document_sha256: str
+) -> None:
+    """Write the signature onto the draft, guarded by the revision that was prepared."""
+    frozen = session.execute(
+        update(ReportVersion)
+        .where(
+            ReportVersion.id == draft.id, ReportVersion.state == "draft", ReportVersion.revision == prepared.revision
+        )
+        .values(
+            signer_id=by.id,
+            signed_at=prepared.report.signed_at,
+            status=prepared.status,
+            document_key=document_key,
+            document_sha256=document_sha256,
+            instances=[list(i) for i in prepared.report.instances],
+        )
+        .returning(ReportVersion.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if frozen is None:
+        raise Conflict("draft_is_newer", revision=draft.revision)
+    session.refresh(draft)
+
+
+def _supersede_earlier(session: Session, reading: Reading, version: ReportVersion, by: Actor, now: datetime) -> None:
+    earlier = session.scalars(
+        select(ReportVersion).where(
+            ReportVersion.reading_id == reading.id,
+            ReportVersion.id != version.id,
+            ReportVersion.state.in_(late.ISSUED),
+        )
+    ).all()
+    for old in earlier:
+        move(session, "report version", old, "supersede", by, now)
+
+
+def _note(
+    session: Session, by: Actor, action: str, reading: Reading, version: ReportVersion, now: datetime, why: str = ""
+) -> None:
+    audit.note(
+        session,
+        by,
+        action,
+        now,
+        thing="reading",
+        thing_id=reading.id,
+        institution_id=reading.institution_id,
+        patient_id=reading.patient_id,
+        why=why,
+        detail={"version": version.number},
+    )

@@ -1,0 +1,62 @@
+"""Numbers that Huren issues: accession numbers, study UIDs, control ids."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date
+from typing import Final
+
+from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from worklist.tables import Counter
+
+DIGITS: Final = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read aloud, typed from paper
+
+
+def _base34(number: int, width: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, len(DIGITS))
+        digits = DIGITS[rest] + digits
+    return digits.rjust(width, DIGITS[0])
+
+
+def next_value(session: Session, name: str) -> int:
+    """Count a named counter up by one; each value is given once, whoever asks."""
+    up = (
+        update(Counter)
+        .where(Counter.name == name)
+        .values(value=Counter.value + 1)
+        .returning(Counter.value)
+        .execution_options(synchronize_session=False)
+    )
+    value = session.scalar(up)
+    if value is None:
+        try:
+            with session.begin_nested():
+                session.execute(insert(Counter).values(name=name, value=0))
+        except IntegrityError:
+            session.expire_all()  # another transaction made it first; the UPDATE counts on from there
+        value = session.scalar(up)
+    assert value is not None
+    return int(value)
+
+
+def new_accession_number(session: Session, today: date) -> str:
+    """A new accession number: H, year and month, day, six characters counted; 13 of A–Z 0–9.
+
+    DICOM SH allows 16 (PS3.5 6.2). The date is for people; uniqueness comes from the counter.
+    """
+    return f"H{today:%y%m%d}{_base34(next_value(session, 'accession'), 6)}"
+
+
+def new_study_uid() -> str:
+    """A new Study Instance UID under 2.25 (PS3.5 B.2), at most 44 characters."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def new_control_id() -> str:
+    """A new HL7 control id (MSH-10): 20 characters, unique."""
+    return uuid.uuid4().hex[:20].upper()

@@ -1,0 +1,202 @@
+"""Pieces that several queries answer with. They do not scope: their callers already have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from worklist.facts import PersonName
+from worklist.queries.views import CriticalView, DeliveryRow, Step, StudyRow, VersionView
+from worklist.tables import (
+    CriticalResult,
+    Delivery,
+    Device,
+    Institution,
+    Order,
+    Patient,
+    Reading,
+    ReadingOrder,
+    ReadingStudy,
+    ReportVersion,
+    Study,
+    Transition,
+    User,
+)
+
+
+def versions(session: Session, reading_id: str) -> list[VersionView]:
+    """All versions of a reading's report, the newest first, drafts included."""
+    found = session.scalars(
+        select(ReportVersion).where(ReportVersion.reading_id == reading_id).order_by(ReportVersion.number.desc())
+    ).all()
+    people = {v.writer_id for v in found} | {v.signer_id for v in found if v.signer_id}
+    names = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).tuples())
+    return [
+        VersionView(
+            id=v.id,
+            number=v.number,
+            kind=v.kind,
+            state=v.state,
+            status=v.status,
+            findings=v.findings,
+            impression=v.impression,
+            critical=v.critical,
+            reason=v.reason,
+            revision=v.revision,
+            writer=names.get(v.writer_id, ""),
+            writer_id=v.writer_id,
+            signer=names.get(v.signer_id or "", ""),
+            changed_at=v.changed_at,
+            signed_at=v.signed_at,
+            document_key=v.document_key,
+            document_sha256=v.document_sha256,
+        )
+        for v in found
+    ]
+
+
+def studies(session: Session, found: Sequence[Study]) -> list[StudyRow]:
+    """Studies as rows, in their order."""
+    devices = dict(
+        session.execute(select(Device.id, Device.name).where(Device.id.in_({s.device_id for s in found}))).tuples()
+    )
+    readings = dict(
+        session.execute(
+            select(ReadingStudy.study_id, Reading.id)
+            .join(Reading, Reading.id == ReadingStudy.reading_id)
+            .where(ReadingStudy.study_id.in_([s.id for s in found]), Reading.kind == "primary")
+            .order_by(Reading.id)
+        ).tuples()
+    )
+    return [
+        StudyRow(
+            id=s.id,
+            arrival=s.arrival,
+            link=s.link,
+            institution_code=s.institution.code,
+            institution=s.institution.name,
+            institution_id=s.institution_id,
+            device=devices.get(s.device_id or "", ""),
+            study_instance_uid=s.study_instance_uid,
+            patient_id=s.patient_id or "",
+            sent_name=PersonName(s.sent_name, s.sent_name_alphabetic),
+            sent_patient_id=s.sent_patient_id,
+            sent_issuer=s.sent_issuer,
+            sent_sex=s.sent_sex,
+            sent_birth_date=s.sent_birth_date,
+            sent_accession_number=s.sent_accession_number,
+            reason=s.link_reason,
+            params=s.link_params,
+            modality=s.modality,
+            body_part=s.body_part,
+            description=s.description,
+            study_date=s.study_date,
+            study_time=s.study_time,
+            received=s.instances,
+            expected=s.expected,
+            first_at=s.first_at,
+            last_at=s.last_at,
+            reading_id=readings.get(s.id, ""),
+        )
+        for s in found
+    ]
+
+
+def criticals(session: Session, condition: ColumnElement[bool]) -> list[CriticalView]:
+    """Critical results that meet `condition`, the newest first."""
+    query = (
+        select(CriticalResult, Institution.name, User.name, Patient)
+        .join(Institution, Institution.id == CriticalResult.institution_id)
+        .join(User, User.id == CriticalResult.marked_by)
+        .outerjoin(Patient, Patient.id == CriticalResult.patient_id)
+        .where(condition)
+        .order_by(CriticalResult.id.desc())
+        .limit(200)
+    )
+    found = session.execute(query).unique().all()
+    orders: dict[str, Order] = {}
+    for reading_id, order in session.execute(
+        select(ReadingOrder.reading_id, Order)
+        .join(Order, Order.id == ReadingOrder.order_id)
+        .where(ReadingOrder.reading_id.in_({c.reading_id for c, *_rest in found}))
+        .order_by(Order.id)
+    ).unique():
+        orders.setdefault(reading_id, order)
+    views = []
+    for result, institution, marked_by, patient in found:
+        of = orders.get(result.reading_id)
+        views.append(
+            CriticalView(
+                id=result.id,
+                state=result.state,
+                words=result.words,
+                reading_id=result.reading_id,
+                institution=institution,
+                patient_name=PersonName(patient.name, patient.name_alphabetic) if patient is not None else PersonName(),
+                patient_identifier=of.patient_value if of else "",
+                accession_number=of.accession_number if of else "",
+                marked_by=marked_by,
+                marked_at=result.marked_at,
+                escalate_at=result.escalate_at,
+                step=result.step,
+                called=tuple(result.called),
+                answered_by=result.answered_by,
+                answered_at=result.answered_at,
+                answer_way=result.answer_way,
+                read_back=result.read_back,
+                disposition=result.disposition,
+                order_id=of.id if of else "",
+            )
+        )
+    return views
+
+
+def deliveries(session: Session, query: Iterable[Delivery]) -> list[DeliveryRow]:
+    """Deliveries as rows, in their order."""
+    found = list(query)
+    about = {
+        v.id: v
+        for v in session.scalars(select(ReportVersion).where(ReportVersion.id.in_({d.version_id for d in found})))
+    }
+    numbers: dict[str, str] = {}
+    for reading_id, number in session.execute(
+        select(ReadingOrder.reading_id, Order.accession_number)
+        .join(Order, Order.id == ReadingOrder.order_id)
+        .where(ReadingOrder.reading_id.in_({d.reading_id for d in found}))
+        .order_by(Order.id)
+    ):
+        numbers.setdefault(reading_id, number)
+    names = dict(
+        session.execute(
+            select(Institution.id, Institution.name).where(Institution.id.in_({d.institution_id for d in found}))
+        ).tuples()
+    )
+    return [
+        DeliveryRow(
+            id=d.id,
+            state=d.state,
+            report_id=d.reading_id,
+            version=about[d.version_id].number,
+            status=about[d.version_id].status,
+            institution=names.get(d.institution_id, ""),
+            endpoint=d.endpoint.name,
+            address=f"{d.endpoint.host}:{d.endpoint.port}",
+            accession_number=numbers.get(d.reading_id, ""),
+            control_id=d.control_id,
+            attempts=d.attempts,
+            next_at=d.next_at,
+            last_error=d.last_error,
+            created_at=d.created_at,
+            sent_at=d.sent_at,
+            acknowledged_at=d.acknowledged_at,
+        )
+        for d in found
+    ]
+
+
+def story(session: Session, thing_ids: Sequence[str]) -> list[Step]:
+    """The moves of some things, in the database's order."""
+    query = select(Transition).where(Transition.thing_id.in_(thing_ids)).order_by(Transition.seq).limit(500)
+    return [Step(t.at, t.machine, t.verb, t.target, t.actor, t.why) for t in session.scalars(query)]

@@ -1,0 +1,64 @@
+"""Conditions that keep a query inside the actor's scope, and small helpers of all queries."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, and_, false, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from worklist.people import Actor
+from worklist.tables import Order, Reading, ReadingStudy, Study
+
+HOME_ROLES = ("technician", "doctor")
+
+
+def readings(by: Actor) -> ColumnElement[bool]:
+    """Readings of the actor's centers, and those sent by the actor's institution."""
+    allowed: list[ColumnElement[bool]] = [Reading.center_id.in_(by.centers())]
+    if by.has("technician") or by.has("doctor"):
+        allowed.append(and_(Reading.institution_id == by.institution_id, Reading.kind == "primary"))
+    return or_(*allowed)
+
+
+def orders(by: Actor) -> ColumnElement[bool]:
+    """Orders of the actor's institution; a PACS admin sees all."""
+    if by.has("PACS admin"):
+        return true()
+    if by.has("technician") or by.has("doctor"):
+        return Order.institution_id == by.institution_id
+    return false()
+
+
+def studies(by: Actor) -> ColumnElement[bool]:
+    """Studies of the actor's institution and those that a reading of their centers covers; all for a PACS admin."""
+    if by.has("PACS admin"):
+        return true()
+    covered = (
+        select(ReadingStudy.study_id)
+        .join(Reading, Reading.id == ReadingStudy.reading_id)
+        .where(Reading.center_id.in_(by.centers()))
+    )
+    allowed: list[ColumnElement[bool]] = [Study.id.in_(covered)]
+    if by.has("technician") or by.has("doctor"):
+        allowed.append(Study.institution_id == by.institution_id)
+    return or_(*allowed)
+
+
+def contains(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
+    """The column contains `text`, in which ``%``, ``_`` and ``\\`` stand for themselves."""
+    return column.icontains(text, autoescape=True, escape="\\")
+
+
+def wildcard(column: InstrumentedAttribute[str], pattern: str) -> ColumnElement[bool]:
+    """DICOM wild card matching (PS3.4 C.2.2.2.4): ``*`` any run, ``?`` one character, the rest literal."""
+    if "*" not in pattern and "?" not in pattern:
+        return column == pattern
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.ilike(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def lease_opens(session: Session, by: Actor, patient_id: str, now: object) -> bool:
+    """Whether the actor holds a case of this patient now: that opens the patient's priors everywhere."""
+    held = select(Reading.id).where(
+        Reading.patient_id == patient_id, Reading.holder_id == by.id, Reading.held_until > now
+    )
+    return session.scalar(held.limit(1)) is not None
