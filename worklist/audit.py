@@ -76,7 +76,8 @@ def broken_link(session: Session) -> int | None:
     """The key of the first audit row that was altered or removed after sealing, or None."""
     digest = ""
     rows = select(AuditSeal, AuditRow).outerjoin(AuditRow, AuditRow.seq == AuditSeal.audit_seq).order_by(AuditSeal.seq)
-    for link, row in session.execute(rows):
+    for link, found in session.execute(rows):
+        row: AuditRow | None = found
         if row is None or _digest(digest, row) != link.digest:
             return int(link.audit_seq)
         digest = link.digest

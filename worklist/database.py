@@ -52,6 +52,7 @@ class Database:
             except OperationalError as error:
                 raise TryLater("database_away") from error
             finally:
+                session.expunge_all()  # what is handed out keeps its values; a rollback would empty it
                 session.rollback()
 
     def write(self, work: Callable[[Session], T]) -> T:
@@ -146,7 +147,7 @@ class _Writer:
                         with session.begin_nested():
                             result = job.work(session)
                         done.append((job, result))
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001 - handed to whoever queued the work
                         # Only this job's savepoint is undone; the others of the batch go on.
                         job.future.set_exception(error)
                     # The next closure must read the database, not what this one remembered.

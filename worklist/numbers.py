@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from worklist.errors import TryLater
 from worklist.tables import Counter
 
 DIGITS: Final = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read aloud, typed from paper
@@ -40,8 +41,9 @@ def next_value(session: Session, name: str) -> int:
         except IntegrityError:
             session.expire_all()  # another transaction made it first; the UPDATE counts on from there
         value = session.scalar(up)
-    assert value is not None
-    return int(value)
+    if value is None:
+        raise TryLater("counter_busy", name=name)
+    return value
 
 
 def new_accession_number(session: Session, today: date) -> str:

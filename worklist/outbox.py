@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from worklist.tables import OutboxRow
@@ -37,15 +37,17 @@ def put(session: Session, kind: str, thing_id: str, due_at: datetime, *, order_k
     session.add(OutboxRow(kind=kind, thing_id=thing_id, due_at=due_at, order_key=order_key, created_at=due_at))
 
 
+def is_due(session: Session, now: datetime) -> bool:
+    """Whether there may be something to claim; a cheap look that needs no writing transaction."""
+    return session.scalar(select(OutboxRow.seq).where(_free(now)).limit(1)) is not None
+
+
 def claim(
     session: Session, worker: str, now: datetime, *, limit: int = 10, kinds: tuple[str, ...] = ()
 ) -> list[Claimed]:
     """Lease up to `limit` rows that are due, oldest due time first."""
     earlier = aliased(OutboxRow)
-    free = or_(
-        and_(OutboxRow.stage == "due", OutboxRow.due_at <= now),
-        and_(OutboxRow.stage == "leased", OutboxRow.leased_until < now),
-    )
+    free = _free(now)
     behind = exists().where(
         earlier.order_key == OutboxRow.order_key, earlier.stage != "done", earlier.seq < OutboxRow.seq
     )
@@ -99,6 +101,13 @@ def release_stuck(session: Session, kind: str, thing_id: str, now: datetime) -> 
 def pause(attempts: int) -> timedelta:
     """The pause before the next try: 5 s, doubled each time, at most 10 minutes."""
     return timedelta(seconds=min(5 * 2 ** min(attempts - 1, 10), 600))
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    return or_(
+        and_(OutboxRow.stage == "due", OutboxRow.due_at <= now),
+        and_(OutboxRow.stage == "leased", OutboxRow.leased_until < now),
+    )
 
 
 def _leave(session: Session, seq: int, worker: str, **values: object) -> bool:

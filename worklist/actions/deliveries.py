@@ -91,23 +91,8 @@ def finish_attempt(
 ) -> datetime | None:
     """Note how a try ended. Returns when to try again; None when it is acknowledged or stuck."""
     delivery = session.get_one(Delivery, delivery_id)
-    session.add(
-        Message(
-            id=new_id(),
-            direction="out",
-            endpoint_id=delivery.endpoint_id,
-            institution_id=delivery.institution_id,
-            address=f"{delivery.endpoint.host}:{delivery.endpoint.port}",
-            control_id=delivery.control_id,
-            kind="ORU^R01",
-            raw=sent,
-            answer=answer,
-            outcome={"acknowledged": "acknowledged", "retry": "failed", "stuck": "rejected"}[outcome.kind],
-            reason=outcome.reason,
-            delivery_id=delivery.id,
-            at=now,
-        )
-    )
+    if sent:  # a receiver that is away makes no row at every try: the delivery itself counts them
+        _log(session, delivery, sent, answer, outcome, now)
     if delivery.state != "sent":
         return None  # somebody else's try has ended it meanwhile
     delivery.last_error = outcome.reason
@@ -150,3 +135,24 @@ def replay(session: Session, by: Actor, delivery_id: str, now: datetime) -> Deli
         institution_id=delivery.institution_id,
     )
     return delivery
+
+
+def _log(session: Session, delivery: Delivery, sent: bytes, answer: bytes, outcome: Outcome, now: datetime) -> None:
+    session.add(
+        Message(
+            id=new_id(),
+            direction="out",
+            endpoint_id=delivery.endpoint_id,
+            institution_id=delivery.institution_id,
+            address=f"{delivery.endpoint.host}:{delivery.endpoint.port}",
+            control_id=delivery.control_id,
+            kind="ORU^R01",
+            raw=sent,
+            answer=answer,
+            outcome={"acknowledged": "acknowledged", "retry": "failed", "stuck": "rejected"}[outcome.kind],
+            reason=outcome.reason,
+            params={"text": outcome.text} if outcome.text else {},
+            delivery_id=delivery.id,
+            at=now,
+        )
+    )

@@ -122,7 +122,7 @@ def unlink(session: Session, by: Actor, study_id: str, why: str, now: datetime) 
 
 
 def reject(session: Session, by: Actor, study_id: str, why: str, now: datetime) -> Study:
-    """A person says that a study belongs to nobody here (a phantom, a test). Its bytes stay, and it can be linked later."""
+    """A person says that a study belongs to nobody here (a phantom, a test). Its bytes stay; it can be linked later."""
     study = _study_for(session, by, study_id)
     if not why.strip():
         raise BadInput("reason_missing")

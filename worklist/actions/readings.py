@@ -403,7 +403,7 @@ def studies_of(session: Session, reading: Reading) -> list[Study]:
 
 
 def require_lease(reading: Reading, by: Actor, now: datetime) -> None:
-    """Raise `Conflict` unless the actor holds the case. One's own lease that ran out and that nobody took still counts."""
+    """Raise `Conflict` unless the actor holds the case; one's own lease that ran out and nobody took still counts."""
     if reading.holder_id != by.id or reading.held_until is None:
         raise Conflict("not_held_by_you")
 

@@ -51,7 +51,11 @@ def worklist_items(session: Session, device: KnownDevice, query: WorklistQuery, 
         .order_by(Order.scheduled_date, Order.scheduled_time, Order.id)
         .limit(LIMIT)
     ).unique()
-    return [_item(order, device, now.astimezone(zones[order.institution_id])) for order in rows]
+    return [
+        _item(order, order.procedure, device, now.astimezone(zones[order.institution_id]))
+        for order in rows
+        if order.procedure is not None
+    ]
 
 
 def _conditions(query: WorklistQuery) -> list[ColumnElement[bool]]:
@@ -112,8 +116,7 @@ def _modality(device: KnownDevice, modality: str) -> list[ColumnElement[bool]]:
     return [Procedure.modality.in_(same)]
 
 
-def _item(order: Order, device: KnownDevice, local_now: datetime) -> WorklistItem:
-    assert order.procedure is not None
+def _item(order: Order, procedure: Procedure, device: KnownDevice, local_now: datetime) -> WorklistItem:
     return WorklistItem(
         order_id=order.id,
         accession_number=order.accession_number,
@@ -123,14 +126,14 @@ def _item(order: Order, device: KnownDevice, local_now: datetime) -> WorklistIte
         patient=facts_of(order.patient),
         patient_id=order.patient_value,
         issuer=order.patient_issuer,
-        modality=order.procedure.modality,
+        modality=procedure.modality,
         station_ae=order.station_ae or device.ae_title,
         scheduled_date=order.scheduled_date or f"{local_now:%Y%m%d}",
         scheduled_time=order.scheduled_time or f"{local_now:%H%M%S}",
-        procedure_code=order.procedure.code,
-        procedure_name=order.procedure.name,
+        procedure_code=procedure.code,
+        procedure_name=procedure.name,
         priority=order.priority,  # type: ignore[arg-type]
-        body_part=order.procedure.body_part,
+        body_part=procedure.body_part,
         laterality=order.laterality,
         ordering_doctor=order.ordering_doctor,
         clinical_information=order.clinical_information,

@@ -44,7 +44,7 @@ def listed(
     after: str = "",
     limit: int = 50,
 ) -> Page[OrderRow]:
-    """Orders in the actor's scope, the newest first; returned and open ones with critical results are found by state."""
+    """Orders in the actor's scope, the newest first. `state`: one of the order's, ``""`` for all, ``"open"``."""
     query = select(Order).where(scope.orders(by)).order_by(Order.id.desc()).limit(limit + 1)
     if state == "open":
         query = query.where(Order.state.not_in(("completed", "cancelled", "recognised")))

@@ -125,7 +125,8 @@ def criticals(session: Session, condition: ColumnElement[bool]) -> list[Critical
     ).unique():
         orders.setdefault(reading_id, order)
     views = []
-    for result, institution, marked_by, patient in found:
+    for result, institution, marked_by, of_patient in found:
+        patient: Patient | None = of_patient
         of = orders.get(result.reading_id)
         views.append(
             CriticalView(

@@ -194,14 +194,12 @@ def rows(session: Session, readings: Sequence[Reading], now: datetime) -> list[R
         .order_by(Study.id)
     ).unique():
         studies[reading_id].append(study)
-    issued = {
-        reading_id: status
-        for reading_id, status in session.execute(
-            select(ReportVersion.reading_id, ReportVersion.status)
-            .where(ReportVersion.reading_id.in_(ids), ReportVersion.status != "")
-            .order_by(ReportVersion.number)
-        )
-    }
+    newest = (
+        select(ReportVersion.reading_id, ReportVersion.status)
+        .where(ReportVersion.reading_id.in_(ids), ReportVersion.status != "")
+        .order_by(ReportVersion.number)
+    )
+    issued: dict[str, str] = dict(session.execute(newest).tuples())
     people = [r.holder_id for r in readings] + [r.writer_id for r in readings]
     wanted = select(User.id, User.name).where(User.id.in_({p for p in people if p}))
     names: dict[str, str] = dict(session.execute(wanted).tuples())

@@ -1,0 +1,73 @@
+"""`huren check`: is everything that this server depends on there?"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.store import FolderStore
+from huren.jobs import utc_now
+from huren.migrate import current, newest
+from huren.settings import Settings
+from worklist.database import Database
+from worklist.errors import HurenError
+from worklist.people import Actor
+from worklist.queries import administration
+
+ADMIN = Actor(id="", name="huren check", roles=frozenset({("PACS admin", "")}))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def run_checks(settings: Settings) -> Iterator[Finding]:
+    """Look at the database, the store, our doors and every endpoint, one finding each."""
+    database = Database(settings.database_url)
+    try:
+        try:
+            revision = database.read(lambda s: current(s.connection()))
+            good = revision == newest()
+            yield Finding("database", good, f"revision {revision or 'none'}" + ("" if good else f", needs {newest()}"))
+        except (HurenError, OSError) as error:
+            yield Finding("database", False, str(error))
+            return
+        yield from _store(settings)
+        for name, host, port in (
+            ("web door", settings.web_host, settings.web_port),
+            ("DICOM door", settings.dimse_host, settings.dimse_port),
+            ("HL7 door", settings.mllp_host, settings.mllp_port),
+        ):
+            yield _listens(f"{name} {host}:{port}", host, port)
+        for endpoint in database.read(lambda s: administration.endpoints(s, ADMIN)):
+            if endpoint.enabled:
+                yield _listens(
+                    f"endpoint {endpoint.name} {endpoint.host}:{endpoint.port}", endpoint.host, endpoint.port
+                )
+        stuck = database.read(lambda s: administration.deliveries(s, ADMIN, status="stuck", limit=1)).items
+        yield Finding("deliveries", not stuck, "some are stuck" if stuck else f"none stuck at {utc_now():%H:%M} UTC")
+    finally:
+        database.close()
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    try:
+        store = FolderStore(settings.store_folder)
+        free = store.free_bytes() >> 20
+        yield Finding("object store", free > settings.reserve, f"{store.marker()}, {free} MiB free")
+    except (HurenError, OSError) as error:
+        yield Finding("object store", False, str(error))
+
+
+def _listens(what: str, host: str, port: int) -> Finding:
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return Finding(what, True, "answers")
+    except OSError as error:
+        return Finding(what, False, error.strerror or str(error))

@@ -1,0 +1,264 @@
+"""The command line: `huren serve`, `huren run`, `huren demo`, and what an admin needs at a shell."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from huren import logs
+from huren.settings import Settings, SettingsWrong, describe, load
+
+app = typer.Typer(
+    help="Huren (互认): the workflow server of a county's shared diagnostic centers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
+user_app = typer.Typer(help="People, at the server's own shell.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
+app.add_typer(user_app, name="user")
+screen = Console()
+errors = Console(stderr=True)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def _fail(text: str, code: int = 1) -> NoReturn:
+    errors.print(text, style="red", highlight=False, markup=False)
+    raise typer.Exit(code)
+
+
+def _settings() -> Settings:
+    try:
+        return load()
+    except SettingsWrong as error:
+        lines = "\n".join(f"  {mistake}" for mistake in error.mistakes)
+        _fail(f"These settings are wrong:\n{lines}", 2)
+
+
+@app.command()
+def serve() -> None:
+    """Run every door, the pages and the workers in one process."""
+    from huren.embedded import PortTaken
+    from huren.embedded import serve as run_server
+
+    logs.configure()
+    try:
+        run_server(_settings())
+    except PortTaken as error:
+        _fail(str(error))
+
+
+@app.command()
+def run() -> None:
+    """Set up the demo county if the database is new, print who can sign in, and serve."""
+    from huren.demo import county
+    from huren.embedded import PortTaken
+    from huren.embedded import serve as run_server
+    from huren.jobs import utc_now
+    from huren.migrate import upgrade
+    from worklist.database import Database
+
+    settings = _settings()
+    logs.configure()
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    upgrade(settings.database_url)
+    database = Database(settings.database_url)
+    try:
+        passwords = county.seed(database, utc_now(), settings.data)
+    finally:
+        database.close()
+    _welcome(settings, passwords)
+    try:
+        run_server(settings)
+    except PortTaken as error:
+        _fail(str(error))
+
+
+def _welcome(settings: Settings, passwords: dict[str, str]) -> None:
+    address = f"http://{settings.web_host}:{settings.web_port}/"
+    if passwords:
+        table = Table("login", "password", title="First-run passwords, made just now", title_justify="left")
+        for login, password in passwords.items():
+            table.add_row(login, password)
+        screen.print(table)
+    kept = settings.data / "first-run-passwords.txt"
+    if kept.exists():
+        screen.print(f"The first-run passwords are also in {kept}", highlight=False, soft_wrap=True)
+    screen.print(
+        Panel(
+            f"Pages   {address}\n"
+            f"DICOM   {settings.ae_title} at {settings.dimse_host}:{settings.dimse_port}\n"
+            f"HL7     {settings.mllp_host}:{settings.mllp_port}\n\n"
+            "In another shell: .venv/bin/huren demo --once",
+            title="Huren 互认",
+            title_align="left",
+            expand=False,
+        ),
+        highlight=False,
+    )
+    sys.stdout.flush()
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Play one case, print each step, and end.")] = False,
+    pace: Annotated[float, typer.Option(min=0.1, help="Seconds between two cases.")] = 20.0,
+    case: Annotated[str, typer.Option(help="Which case --once plays; see --list.")] = "",
+    list_cases: Annotated[bool, typer.Option("--list", help="Name the cases.")] = False,
+) -> None:
+    """Play the townships against the running server: orders, scans, readers, and a HIS that acknowledges."""
+    from huren.demo import player
+
+    settings = _settings()
+    if list_cases:
+        for name, text in player.CASES.items():
+            screen.print(f"{name:24} {text}", highlight=False)
+        return
+    if case and case not in player.CASES:
+        _fail(f"There is no case {case!r}; see huren demo --list", 2)
+    try:
+        if once:
+            raise typer.Exit(0 if player.play_once(settings, screen.print, case=case) else 1)
+        player.play_forever(settings, screen.print, pace=pace)
+    except player.CannotPlay as error:
+        _fail(str(error))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest revision."""
+    from huren.migrate import upgrade
+
+    screen.print(f"The database is at revision {upgrade(_settings().database_url)}.", highlight=False)
+
+
+@app.command()
+def check() -> None:
+    """Test the database, the object store, the doors and every configured peer; exit 1 if something is wrong."""
+    from huren.checks import run_checks
+
+    findings = list(run_checks(_settings()))
+    table = Table("", "what", "finding")
+    for finding in findings:
+        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.what, finding.text)
+    screen.print(table, highlight=False)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command()
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/configuration.md.")] = False,
+) -> None:
+    """Show every setting and its present value."""
+    if markdown:
+        typer.echo("\n".join(describe()))
+        return
+    present = _settings()
+    for name in Settings.__dataclass_fields__:
+        screen.print(f"{name:20} {getattr(present, name)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def lifecycle(
+    output: Annotated[Path | None, typer.Option(help="Write the diagrams into this Markdown file.")] = None,
+) -> None:
+    """Print the lifecycle diagrams, or write them between the marks of a Markdown file."""
+    from huren.diagrams import markdown, replace_between_marks
+
+    if output is None:
+        typer.echo(markdown())
+    else:
+        output.write_text(replace_between_marks(output.read_text("utf-8"), markdown()), "utf-8")
+
+
+@token_app.command("create")
+def token_create(
+    user: str,
+    scopes: Annotated[
+        str, typer.Option(help="Comma-separated; see docs/operations.md.")
+    ] = "read,order,read cases,report",
+    days: Annotated[int, typer.Option(min=1, help="How long it is valid.")] = 365,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "made at the shell",
+) -> None:
+    """Print a new API token for USER. It is shown once and kept nowhere."""
+    from huren.jobs import utc_now
+    from worklist.actions.users import make_token
+    from worklist.database import Database
+    from worklist.errors import HurenError
+    from worklist.people import HUREN
+
+    database = Database(_settings().database_url)
+    wanted = tuple(scope.strip() for scope in scopes.split(",") if scope.strip())
+    try:
+        secret = database.write(lambda s: make_token(s, HUREN, user, name, wanted, utc_now(), timedelta(days=days)))
+    except (HurenError, ValueError) as error:
+        _fail(str(error))
+    finally:
+        database.close()
+    typer.echo(secret)
+
+
+@user_app.command("reset-password")
+def user_reset_password(login: str) -> None:
+    """Print a new first password for LOGIN; it must be changed at the next sign-in."""
+    from reading_room.passwords import hash_password, new_password
+
+    from huren.jobs import utc_now
+    from worklist.actions.users import actor_for, save_user
+    from worklist.database import Database
+    from worklist.errors import HurenError
+    from worklist.people import HUREN
+
+    database = Database(_settings().database_url)
+    password = new_password()
+    hashed = hash_password(password)
+    try:
+        user = database.read(lambda s: actor_for(s, login))
+        database.write(lambda s: save_user(s, HUREN, utc_now(), id=user.id, password_hash=hashed))
+    except HurenError as error:
+        _fail(str(error))
+    finally:
+        database.close()
+    typer.echo(password)
+
+
+@app.command()
+def orphans(
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without it they are only listed.")] = False,
+) -> None:
+    """List objects that no row refers to: bytes of a transfer that was cut before it was acknowledged."""
+    from gateway.store import FolderStore
+    from worklist.database import Database
+    from worklist.queries.reports import store_keys
+
+    present = _settings()
+    database, store = Database(present.database_url), FolderStore(present.store_folder)
+    try:
+        held = set(store.keys())
+        lost = sorted(held - database.read(store_keys))
+        missing = sorted(database.read(store_keys) - held)
+    finally:
+        database.close()
+    for key in lost:
+        typer.echo(f"orphan {key}")
+        if delete:
+            store.delete(key)
+    for key in missing:
+        typer.echo(f"MISSING {key}")
+    raise typer.Exit(1 if missing else 0)
+
+
+if __name__ == "__main__":  # pragma: no cover
+    main()
