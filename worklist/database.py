@@ -180,6 +180,7 @@ def _sqlite_engine(url: str, begin: str, pool_size: int) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA case_sensitive_like=ON")  # as PostgreSQL does; ILIKE folds on both
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -126,13 +126,38 @@ def issue(
     return draft
 
 
+def may_sign_correction(session: Session, by: Actor, reading_id: str) -> bool:
+    """Whether the actor may sign a correction that they write themselves: a senior reader who did not write the
+    version being corrected, or any senior reader where the center does not want two people."""
+    reading = readings.get(session, by, reading_id)
+    current = late.current_version(session, reading.id)
+    may_sign = by.scopes is None or "sign" in by.scopes
+    if current is None or not may_sign or not by.has("senior reader", reading.center_id):
+        return False
+    return not reading.center.two_people or current.writer_id != by.id
+
+
 def correct(
-    session: Session, by: Actor, reading_id: str, text: ReportText, why: str, now: datetime, *, addendum: bool = False
+    session: Session,
+    by: Actor,
+    reading_id: str,
+    text: ReportText,
+    why: str,
+    now: datetime,
+    *,
+    addendum: bool = False,
+    as_reviewer: bool = False,
 ) -> ReportVersion:
     """Reopen a signed case with a new draft: a correction, or an addendum, with a reason.
 
     The issued version stays as it is and stays current until the new one is signed. The writer of the correction is
-    the actor; where the center wants two people, somebody else signs it.
+    the actor; where the center wants two people, somebody else signs it. `as_reviewer`: the actor changes the words
+    as a reviewer does, whose changes leave the writer of record as it was; the case is in review and held by them.
+
+    Raises
+    ------
+    Forbidden
+        ``signer_is_writer`` or ``role_needed`` for a reviewer who may not be one (`may_sign_correction`).
     """
     by.require_scope("report")
     reading = readings.get(session, by, reading_id)
@@ -140,14 +165,22 @@ def correct(
         raise BadInput("reason_missing")
     if not text.impression.strip():
         raise BadInput("impression_missing")
-    if late.current_version(session, reading.id) is None:
+    current = late.current_version(session, reading.id)
+    if current is None:
         raise Conflict("nothing_issued")
     if reading.state != "signed":
         raise Conflict("cannot_move", machine="reading", state=reading.state, verb="reopen")
+    if as_reviewer:
+        by.require("senior reader", center_id=reading.center_id)
+        if not may_sign_correction(session, by, reading_id):
+            raise Forbidden("signer_is_writer")
     move(session, "reading", reading, "reopen", by, now, why)
     kind = "addendum" if addendum else "correction"
     draft = readings.new_draft(session, reading, by, now, kind=kind, text=text, reason=why)
     reading.holder_id = reading.held_until = None
+    if as_reviewer:
+        draft.writer_id = current.writer_id
+        move(session, "reading", reading, "submit", by, now)
     readings.claim(session, by, reading.id, now)
     _note(session, by, f"{kind} begun", reading, draft, now, why)
     return draft

@@ -61,13 +61,14 @@ def receive_object(
             return Receipt("compare", its_study.id, instance.store_key)
         if same_as_held:
             return Receipt("duplicate", its_study.id, instance.store_key)
-        _conflict(session, its_study, device, stored, "same_uid_other_content", {"uid": facts.sop_instance_uid}, now)
-        return Receipt("conflict", its_study.id, instance.store_key)
+        params = {"uid": facts.sop_instance_uid}
+        outcome = _conflict(session, its_study, device, stored, "same_uid_other_content", params, now)
+        return Receipt(outcome, its_study.id, instance.store_key)
     if study is None:
         study = _new_study(session, institution, device, facts, by, now)
     elif facts.patient_id != study.sent_patient_id or facts.issuer != study.sent_issuer:
-        _conflict(session, study, device, stored, "patient_differs_in_study", {"sent": facts.patient_id}, now)
-        return Receipt("conflict", study.id)
+        params = {"sent": facts.patient_id}
+        return Receipt(_conflict(session, study, device, stored, "patient_differs_in_study", params, now), study.id)
     _add(session, study, device, facts, stored, now)
     if study.arrival == "complete":
         move(session, "study arrival", study, "arrive late", by, now)
@@ -240,8 +241,8 @@ def _conflict(
     reason: str,
     params: dict[str, str],
     now: datetime,
-) -> None:
-    """Keep a copy that disagrees: one open conflict per study and reason collects them."""
+) -> Literal["conflict", "duplicate"]:
+    """Keep a copy that disagrees: one open conflict per study and reason collects them, each content once."""
     row = session.scalar(
         select(SetAside).where(
             SetAside.study_id == study.id,
@@ -251,8 +252,11 @@ def _conflict(
         )
     )
     if row is not None:
+        if stored.dataset_sha256 in row.digests:
+            return "duplicate"
         row.store_keys = [*row.store_keys, stored.key]
-        return
+        row.digests = [*row.digests, stored.dataset_sha256]
+        return "conflict"
     row = SetAside(
         kind="conflict",
         institution_id=study.institution_id,
@@ -261,9 +265,11 @@ def _conflict(
         reason=reason,
         params=params,
         store_keys=[stored.key],
+        digests=[stored.dataset_sha256],
         at=now,
     )
     begin(session, "set aside", row, "set aside", HUREN, now, reason)
+    return "conflict"
 
 
 def _acquired_at(facts: ObjectFacts, institution: Institution) -> datetime | None:

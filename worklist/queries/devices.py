@@ -88,7 +88,7 @@ def _name(pattern: str) -> ColumnElement[bool]:
     whole = pattern.rstrip("^")  # trailing empty components do not count (PS3.4 C.2.2.2.1.1)
     plain = whole.replace("^", "")
     return or_(
-        *(wildcard(column, text) for column in (Patient.name_alphabetic, Patient.name) for text in (whole, plain))
+        *(wildcard(column, text, fold=True) for column in (Patient.name_alphabetic, Patient.name) for text in (whole, plain))
     )
 
 

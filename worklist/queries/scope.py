@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worklist.people import Actor
@@ -48,12 +48,16 @@ def contains(column: InstrumentedAttribute[str], text: str) -> ColumnElement[boo
     return column.icontains(text, autoescape=True, escape="\\")
 
 
-def wildcard(column: InstrumentedAttribute[str], pattern: str) -> ColumnElement[bool]:
-    """DICOM wild card matching (PS3.4 C.2.2.2.4): ``*`` any run, ``?`` one character, the rest literal."""
+def wildcard(column: InstrumentedAttribute[str], pattern: str, *, fold: bool = False) -> ColumnElement[bool]:
+    """DICOM wild card matching (PS3.4 C.2.2.2.4): ``*`` any run, ``?`` one character, the rest literal.
+
+    With `fold` the case of letters does not count, as PS3.4 C.2.2.2.1 allows for names.
+    """
     if "*" not in pattern and "?" not in pattern:
-        return column == pattern
+        return func.lower(column) == pattern.lower() if fold else column == pattern
     escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return column.ilike(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+    like = escaped.replace("*", "%").replace("?", "_")
+    return column.ilike(like, escape="\\") if fold else column.like(like, escape="\\")
 
 
 def lease_opens(session: Session, by: Actor, patient_id: str, now: object) -> bool:

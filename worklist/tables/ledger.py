@@ -99,6 +99,7 @@ class SetAside(Thing):
     reason: Mapped[str]
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     store_keys: Mapped[list[Any]] = mapped_column(default=list)
+    digests: Mapped[list[Any]] = mapped_column(default=list)  # SHA-256 of the data sets, one for each key
     at: Mapped[datetime]
     __table_args__ = (Index("ix_set_aside_state", "state", "id"),)
 

@@ -1,0 +1,104 @@
+"""Which presentation contexts we accept (DICOM PS3.8 7.1.1.13): what is stored, and in which transfer syntax."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID, AllTransferSyntaxes
+from pynetdicom import AllStoragePresentationContexts, build_context
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.service_class import ServiceClass, StorageServiceClass
+from pynetdicom.sop_class import register_uid, uid_to_service_class
+
+from interfaces.dicom.uids import (
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    LOSSLESS,
+    NATIVE,
+    is_accepted_transfer_syntax,
+    is_valid_uid,
+)
+
+VERIFICATION: Final = "1.2.840.10008.1.1"
+MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
+PROCEDURE_STEP: Final = "1.2.840.10008.3.1.2.3.3"
+
+_MESSAGE_SYNTAXES: Final = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN)
+_COMPOSITE: Final = "1.2.840.10008.5.1.4.1.1."
+_SECURITY_SCANNING: Final = "1.2.840.10008.5.1.4.1.1.501."  # DICOS: luggage has no patient
+MOST_PRIVATE_CLASSES: Final = 500
+
+
+def _preference(uid: str) -> tuple[int, str]:
+    """Explicit little endian first, then what is compressed without loss, other native ones, and lossy ones."""
+    if uid == EXPLICIT_LITTLE_ENDIAN:
+        return 0, uid
+    if uid not in LOSSLESS:
+        return 3, uid
+    return (2 if uid in NATIVE else 1), uid
+
+
+_OBJECT_SYNTAXES: Final = sorted((u for u in AllTransferSyntaxes if is_accepted_transfer_syntax(u)), key=_preference)
+
+
+def _retired() -> Iterable[str]:
+    """Composite storage classes of PS3.6 that pynetdicom does not serve: old devices still send them."""
+    for uid, (_name, kind, *_rest) in UID_dictionary.items():
+        is_composite = uid.startswith(_COMPOSITE) and not uid.startswith(_SECURITY_SCANNING)
+        if is_composite and kind == "SOP Class" and uid_to_service_class(uid) is ServiceClass:
+            yield uid
+
+
+def _serve_as_storage(uid: str) -> None:
+    """Tell pynetdicom, once for the process, that C-STORE of this class is for our handler."""
+    register_uid(uid, "Storage_" + uid.replace(".", "_"), StorageServiceClass)
+
+
+class Contexts:
+    """Answers the contexts that a caller proposes."""
+
+    def __init__(self) -> None:
+        for uid in _retired():
+            _serve_as_storage(uid)
+        standard = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
+        self._storage = standard | {uid for uid in UID_dictionary if uid_to_service_class(uid) is StorageServiceClass}
+        self._private: set[str] = set()
+        self._lock = threading.Lock()
+
+    def supported(self, proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+        """The contexts to support for this caller: one for each class proposed that we serve.
+
+        A private class is taken for a storage class, since modalities send their raw data so; whatever else it
+        may mean is refused when it is asked for.
+        """
+        syntaxes: dict[str, set[str]] = {}
+        for context in proposed:
+            offered = syntaxes.setdefault(str(context.abstract_syntax), set())
+            offered.update(str(syntax) for syntax in context.transfer_syntax)
+        supported = []
+        for uid, offered in syntaxes.items():
+            known: Iterable[str] = ()
+            if uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP):
+                known = _MESSAGE_SYNTAXES
+            elif self._is_storage(uid):
+                known = _OBJECT_SYNTAXES
+            if known:
+                # Where none is common, ours say that it is the syntax and not the class that is refused.
+                both = [syntax for syntax in known if syntax in offered]
+                supported.append(build_context(uid, both or [EXPLICIT_LITTLE_ENDIAN]))
+        return supported
+
+    def _is_storage(self, uid: str) -> bool:
+        if uid in self._storage:
+            return True
+        if not is_valid_uid(uid) or not UID(uid).is_private:
+            return False
+        with self._lock:
+            if uid not in self._private and len(self._private) < MOST_PRIVATE_CLASSES:
+                _serve_as_storage(uid)
+                self._private.add(uid)
+            return uid in self._private

@@ -1,0 +1,1 @@
+"""Real peers and real databases, one part of Huren at a time."""
