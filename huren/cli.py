@@ -213,7 +213,7 @@ def token_create(
 @user_app.command("reset-password")
 def user_reset_password(login: str) -> None:
     """Print a new first password for LOGIN; it must be changed at the next sign-in."""
-    from reading_room.passwords import hash_password, new_password
+    from reading_room.passwords import hash_password, make_password
 
     from huren.jobs import utc_now
     from worklist.actions.users import actor_for, save_user
@@ -222,7 +222,7 @@ def user_reset_password(login: str) -> None:
     from worklist.people import HUREN
 
     database = Database(_settings().database_url)
-    password = new_password()
+    password = make_password()
     hashed = hash_password(password)
     try:
         user = database.read(lambda s: actor_for(s, login))

@@ -171,6 +171,7 @@ def _sqlite_engine(url: str, begin: str, pool_size: int) -> Engine:
         max_overflow=50 if pool_size > 1 else 0,
         connect_args={"timeout": 30, "check_same_thread": False},
         isolation_level=None,
+        hide_parameters=True,  # an error reaches the log: no patient's name with it
     )
 
     @event.listens_for(engine, "connect")
@@ -196,6 +197,7 @@ def _postgres_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={
             "options": "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s",
             "connect_timeout": 5,

@@ -98,6 +98,7 @@ class OrderRequest:
 
     control: str  # ORC-1: NW, XO, CA, DC; others are refused by the action
     placer_number: str
+    placer_namespace: str = ""  # ORC-2.2: which of the sender's systems gave the number
     filler_number: str = ""  # ORC-3 / OBR-3: ours, when the sender repeats it
     procedure_code: str = ""
     procedure_text: str = ""
@@ -308,7 +309,7 @@ class CoveredOrder:
     order_id: str
     accession_number: str
     placer_number: str
-    placer_issuer: str
+    placer_namespace: str
     procedure_code: str
     procedure_name: str
     ordering_doctor: str = ""

@@ -98,7 +98,9 @@ class Intake:
         print_ = fingerprint(visit.raw)
 
         def work(session: Session) -> tuple[MessageOutcome, bytes]:
-            outcome = take_message(session, device, visit.caller, visit.raw, print_, visit.header, content, visit.now)
+            outcome = take_message(
+                session, device, visit.caller, visit.raw, print_, visit.header, content, visit.now, visit.flags
+            )
             if outcome.stored_answer is not None:
                 return outcome, outcome.stored_answer
             answer = visit.application_answer(outcome, content)
@@ -156,11 +158,13 @@ class _Visit:
     now: datetime
     device: KnownDevice | None = None
     character_set: str = ""  # of the message, once it was decoded
+    flags: tuple[str, ...] = ()  # what was noticed while reading, for the message log
 
     def read(self, device: KnownDevice) -> Content:
         """What the message says, or the error that says why it cannot be read."""
         try:
             message = parse(self.raw, device.character_set_in or "UTF-8")
+            self.flags = ("mislabelled_character_set",) if message.mislabelled else ()
             self.header = message.header  # the peek stops at a line feed and knows no default character set
             if not message.character_set.weak:
                 self.character_set = message.character_set.label

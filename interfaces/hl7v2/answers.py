@@ -188,7 +188,7 @@ def order_response(
         body += _err(written, refused[0].reason, text, "")
     for number, answer in enumerate(answers, start=1):
         asked = answer.request
-        numbers = {2: composite(asked.placer_number), 3: composite(answer.accession_number)}
+        numbers = {2: composite(asked.placer_number, asked.placer_namespace), 3: composite(answer.accession_number)}
         reason = composite(answer.reason, "", OURSELVES) if answer.reason else ""
         body += segment("ORC", {1: answer.answer, **numbers, 16: reason})
         if asked.procedure_code or asked.procedure_text:

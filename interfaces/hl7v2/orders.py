@@ -171,7 +171,7 @@ def _request(message: Message, pair: _Pair) -> OrderRequest:
         raise BadInput("field_missing", field="ORC-2")
     filler_number = _same(orc, obr, 3)
     if control in ("CA", "DC"):
-        return OrderRequest(control, placer_number, filler_number, reason=_reason(pair, None))
+        return OrderRequest(control, placer_number, orc.get(2, 2), filler_number, reason=_reason(pair, None))
     code, text, coding = _procedure(obr)
     if control == "NW":
         if obr is None:
@@ -183,6 +183,7 @@ def _request(message: Message, pair: _Pair) -> OrderRequest:
     return OrderRequest(
         control=control,
         placer_number=placer_number,
+        placer_namespace=orc.get(2, 2) or _value(obr, 2, 2),
         filler_number=filler_number,
         procedure_code=code,
         procedure_text=text,

@@ -69,7 +69,7 @@ def _order(report: SignedReport, order: CoveredOrder, number: int, zone: ZoneInf
     order_status, observation_status = _STATUS[report.status]
     doctor = composite(order.ordering_doctor_id, order.ordering_doctor)
     signed_at = timestamp(report.signed_at, zone)
-    numbers = {2: composite(order.placer_number), 3: composite(order.accession_number)}
+    numbers = {2: composite(order.placer_number, order.placer_namespace), 3: composite(order.accession_number)}
     quantity = "1" if version == "2.3" else ""  # ORC-7 and OBR-27 are required in that version alone
     yield segment("ORC", {
         1: "RE",

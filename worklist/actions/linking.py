@@ -24,6 +24,7 @@ from worklist.tables import (
     ProcedureStep,
     ProcedureStepStudy,
     Reading,
+    ReadingOrder,
     ReadingStudy,
     Study,
     StudyOrder,
@@ -213,7 +214,8 @@ def _study_for(session: Session, by: Actor, study_id: str) -> Study:
     """The study, if the actor may link it: a PACS admin anywhere, a technician at home."""
     by.require_scope("order")
     by.require("PACS admin", "technician")
-    study = session.get(Study, study_id)
+    # Locked, so that nobody signs a report on it meanwhile (`reports.issue` takes the same lock).
+    study = session.get(Study, study_id, with_for_update={"of": Study})
     if study is None or not (by.has("PACS admin") or study.institution_id == by.institution_id):
         raise NotFound("no_such_study")
     return study
@@ -262,6 +264,19 @@ def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) 
     if any(late.current_version(session, reading.id) is not None for reading in readings):
         raise Conflict("report_rests_on_study")
     orders = orders_of(session, study)
+    without_images = []
+    for order in orders:
+        session.delete(session.get_one(StudyOrder, (study.id, order.id)))
+        session.flush()
+        other = session.scalar(select(StudyOrder.study_id).where(StudyOrder.order_id == order.id).limit(1))
+        if other is not None:
+            continue
+        without_images.append(order.id)
+        if can("order", order, "return"):
+            move(session, "order", order, "return", by, now, why)
+        elif order.state == "completed":
+            move(session, "order", order, "reopen", by, now, why)
+            move(session, "order", order, "return", by, now, why)
     for reading in readings:
         session.delete(session.get_one(ReadingStudy, (reading.id, study.id)))
         session.flush()
@@ -270,15 +285,12 @@ def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) 
             move(session, "reading", reading, "close", by, now, why)
             reading.holder_id = reading.held_until = None
             reading.note = why
-    for order in orders:
-        session.delete(session.get_one(StudyOrder, (study.id, order.id)))
-        session.flush()
-        other = session.scalar(select(StudyOrder.study_id).where(StudyOrder.order_id == order.id).limit(1))
-        if other is None and can("order", order, "return"):
-            move(session, "order", order, "return", by, now, why)
-        elif other is None and order.state == "completed":
-            move(session, "order", order, "reopen", by, now, why)
-            move(session, "order", order, "return", by, now, why)
+            continue
+        # The reading goes on with other images; it must not answer an order that has none any more.
+        for order_id in without_images:
+            covers = session.get(ReadingOrder, (reading.id, order_id))
+            if covers is not None:
+                session.delete(covers)
     study.patient_id = None
     return [order.id for order in orders]
 

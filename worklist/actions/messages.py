@@ -7,6 +7,7 @@ a constant into MSH-10; a strict sender is refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,8 +45,12 @@ def take_message(
     header: MessageHeader,
     content: OrderMessage | PatientMessage | HurenError,
     now: datetime,
+    flags: Sequence[str] = (),
 ) -> MessageOutcome:
-    """Keep a message and do what it says. `content` is the error if it could not be translated."""
+    """Keep a message and do what it says.
+
+    `content` is the error if it could not be translated; `flags` are what the door noticed while reading it.
+    """
     same_key = session.scalars(
         select(Message)
         .where(
@@ -73,11 +78,11 @@ def take_message(
         fingerprint=fingerprint,
         raw=raw,
         outcome="processed",
-        flags=["control_id_reused"] if same_key and header.control_id else [],
+        flags=[*flags, *(["control_id_reused"] if same_key and header.control_id else [])],
         at=now,
     )
     session.add(message)
-    if message.flags and device.strict:
+    if "control_id_reused" in message.flags and device.strict:
         return _refused(message, "AR", "control_id_reused")
     if isinstance(content, HurenError):
         code = "AR" if content.code in ("message_type_unsupported", "version_unsupported") else "AE"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from worklist import audit
@@ -74,7 +74,7 @@ def take_request(
             else:
                 raise BadInput("order_control_unknown", control=request.control)
     except Refused as error:
-        held = _find(session, institution.code, request.placer_number)
+        held = _find(session, _issuer(institution, request), request.placer_number)
         if held is not None and request.control in ("CA", "DC"):
             held.note = "cancel_refused"  # nothing closes; the township's page shows it and a person decides
         return OrderAnswer(request, NOT_DONE.get(request.control, "UA"), reason=error.code)
@@ -82,29 +82,23 @@ def take_request(
     return OrderAnswer(request, DONE[request.control], order.accession_number, waiting=waiting)
 
 
-def place(
-    session: Session,
-    by: Actor,
-    institution: Institution,
-    patient: PatientFacts,
-    request: OrderRequest,
-    now: datetime,
-) -> Order:
+def place(session: Session, by: Actor, patient: PatientFacts, request: OrderRequest, now: datetime) -> Order:
     """Place an order from a page or the API, for the actor's own institution.
+
+    The order gets a placer number of ours: one that a person typed could be another institution's.
 
     Raises
     ------
     Refused
-        ``role_needed``, ``not_your_institution``, or what is wrong with the order.
+        ``role_needed``, or what is wrong with the order.
     """
     by.require_scope("order")
     by.require("technician", "doctor")
-    if institution.id != by.institution_id:
-        raise Refused("not_your_institution")
     if session.scalar(select(Procedure.id).where(Procedure.code == request.procedure_code)) is None:
         raise BadInput("procedure_unknown", procedure=request.procedure_code)
+    institution = session.get_one(Institution, by.institution_id)
     scoped = patients.with_scope(session, patient, institution, (institution.id,))
-    return _new(session, None, institution, scoped, request, by, now)
+    return _new(session, None, institution, scoped, replace(request, placer_number=""), by, now)
 
 
 def schedule_waiting(session: Session, by: Actor, device_id: str, code: str, now: datetime) -> int:
@@ -163,7 +157,7 @@ def _new(
     by: Actor,
     now: datetime,
 ) -> Order:
-    issuer = institution.code if device is not None else "HUREN"
+    issuer = _issuer(institution, request) if device is not None else "HUREN"
     known = _find(session, issuer, request.placer_number) if request.placer_number else None
     if known is not None:
         if _same(known, request, patient):
@@ -184,7 +178,7 @@ def _new(
         placer_issuer=issuer,
         placer_number=request.placer_number or accession,
         accession_number=accession,
-        study_instance_uid=_study_uid(session, request, person),
+        study_instance_uid=_study_uid(session, request, institution, person, main.value),
         patient_id=person.id,
         patient_value=main.value,
         patient_issuer=main.issuer,
@@ -222,7 +216,7 @@ def _change(
     by: Actor,
     now: datetime,
 ) -> Order:
-    order = _find(session, institution.code, request.placer_number)
+    order = _find(session, _issuer(institution, request), request.placer_number)
     if order is None:
         raise NotFound("no_such_order")
     return _apply_change(session, device, order, patient, request, by, now)
@@ -271,7 +265,7 @@ def _apply_change(
 
 
 def _cancel(session: Session, institution: Institution, request: OrderRequest, by: Actor, now: datetime) -> Order:
-    order = _find(session, institution.code, request.placer_number)
+    order = _find(session, _issuer(institution, request), request.placer_number)
     if order is None:
         raise NotFound("no_such_order")
     if order.state == "cancelled":
@@ -290,6 +284,11 @@ def _has_work(session: Session, order: Order) -> bool:
     )
     read = select(ReadingOrder.reading_id).where(ReadingOrder.order_id == order.id)
     return any(session.scalar(query.limit(1)) is not None for query in (linked, sent, read))
+
+
+def _issuer(institution: Institution, request: OrderRequest) -> str:
+    """Who gave a placer number: the institution, or one of the several systems that it names in ORC-2.2."""
+    return f"{institution.code}/{request.placer_namespace}" if request.placer_namespace else institution.code
 
 
 def _find(session: Session, placer_issuer: str, placer_number: str) -> Order | None:
@@ -334,17 +333,33 @@ def _accession(
         if taken is None:
             return offered
         raise Conflict("accession_number_taken")
-    return new_accession_number(session, now.astimezone(ZoneInfo(institution.timezone)).date())
+    today = now.astimezone(ZoneInfo(institution.timezone)).date()
+    while True:  # a trusted sender may have used one that looks like ours
+        number = new_accession_number(session, today)
+        if session.scalar(select(Order.id).where(Order.accession_number == number)) is None:
+            return number
 
 
-def _study_uid(session: Session, request: OrderRequest, person: Patient) -> str:
-    """The UID that a HIS supplies, if it is valid and nobody else's; otherwise a new one."""
+def _study_uid(
+    session: Session, request: OrderRequest, institution: Institution, person: Patient, patient_value: str
+) -> str:
+    """The UID that a HIS supplies, if it is valid and nobody else's; otherwise a new one.
+
+    Images that came under it before their order (an emergency) are no obstacle if they name the same patient.
+    """
     offered = request.study_instance_uid
     if offered and _is_uid(offered):
         others = session.scalar(
             select(Order.id).where(Order.study_instance_uid == offered, Order.patient_id != person.id).limit(1)
         )
-        held = session.scalar(select(Study.id).where(Study.study_instance_uid == offered).limit(1))
+        held = session.scalar(
+            select(Study.id)
+            .where(
+                Study.study_instance_uid == offered,
+                or_(Study.institution_id != institution.id, Study.sent_patient_id != patient_value),
+            )
+            .limit(1)
+        )
         if others is None and held is None:
             return offered
     return new_study_uid()

@@ -28,6 +28,7 @@ from worklist.tables import (
     Route,
     Study,
     StudyOrder,
+    Transition,
 )
 
 CLOSED = ("closed without report", "withdrawn")
@@ -134,10 +135,13 @@ def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Ord
     session.flush()
     if issued is None:
         _most_urgent(reading, orders)
-    if reading.state == "returned" and fresh:
+    # A repeat comes as a new study, or (devices take the UID from the worklist) as new images of the same one.
+    if reading.state == "returned" and (fresh or _came_since_return(session, reading, study)):
         move(session, "reading", reading, "resume", by, now)
         reading.note = ""
         reading.due_at = _due(session, reading.priority, orders, now) if study.arrival == "complete" else None
+        for order in orders:
+            order.note = ""
     if issued is not None and fresh:
         rows = session.execute(
             select(Instance.sop_instance_uid, Instance.sha256, Instance.sop_class_uid).where(
@@ -146,6 +150,16 @@ def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Ord
         )
         news = [(row.sop_instance_uid, row.sha256) for row in rows if is_evidence(row.sop_class_uid)]
         late.note_late_images(session, study, news, now)
+
+
+def _came_since_return(session: Session, reading: Reading, study: Study) -> bool:
+    returned_at = session.scalar(
+        select(Transition.at)
+        .where(Transition.thing_id == reading.id, Transition.verb == "return")
+        .order_by(Transition.seq.desc())
+        .limit(1)
+    )
+    return returned_at is not None and study.last_at > returned_at
 
 
 def _open(

@@ -286,7 +286,20 @@ def answer_referral(session: Session, by: Actor, consultation_id: str, now: date
     opinion = draft_of(session, consultation.id)
     if consultation.kind != "consultation" or opinion is None or not opinion.impression.strip():
         raise BadInput("impression_missing")
-    asked = session.scalar(
+    asked = _asked_by(session, consultation)
+    if asked is None:
+        raise Conflict("nobody_asks_any_more")
+    move(session, "reading", consultation, "close", by, now)
+    consultation.holder_id = consultation.held_until = None
+    words = "\n".join(part for part in (opinion.findings, opinion.impression) if part)
+    _give_back(session, asked, words, by, now)
+    _note(session, by, "referral answered", asked, now, detail={"consultation": consultation.id})
+    return asked
+
+
+def _asked_by(session: Session, consultation: Reading) -> Reading | None:
+    """The referred case that waits for this consultation."""
+    return session.scalar(
         select(Reading)
         .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
         .where(
@@ -296,20 +309,20 @@ def answer_referral(session: Session, by: Actor, consultation_id: str, now: date
         )
         .limit(1)
     )
-    if asked is None:
-        raise Conflict("nobody_asks_any_more")
-    move(session, "reading", consultation, "close", by, now)
-    consultation.holder_id = consultation.held_until = None
+
+
+def _give_back(session: Session, asked: Reading, words: str, by: Actor, now: datetime) -> None:
     move(session, "reading", asked, "answer", by, now)
-    asked.note = "\n".join(part for part in (opinion.findings, opinion.impression) if part)
+    asked.note = words
     if draft_of(session, asked.id) is None:
         new_draft(session, asked, by, now)
-    _note(session, by, "referral answered", asked, now, detail={"consultation": consultation.id})
-    return asked
 
 
 def close(session: Session, by: Actor, reading_id: str, why: str, now: datetime) -> Reading:
-    """Close a case without a report, with a reason; its orders are no longer waiting."""
+    """Close a case without a report, with a reason; its orders are no longer waiting.
+
+    Closing a consultation declines it: the case that asked goes on with the reason, and its orders stay as they are.
+    """
     by.require_scope("report")
     reading = get(session, by, reading_id)
     by.require("senior reader", center_id=reading.center_id)
@@ -323,10 +336,15 @@ def close(session: Session, by: Actor, reading_id: str, why: str, now: datetime)
     move(session, "reading", reading, "close", by, now, why)
     reading.note = why
     reading.holder_id = reading.held_until = None
-    for order in orders_of(session, reading):
-        if can("order", order, "abandon"):
-            move(session, "order", order, "abandon", by, now, why)
-        order.note = "closed_without_report"
+    if reading.kind == "consultation":
+        asked = _asked_by(session, reading)
+        if asked is not None:
+            _give_back(session, asked, why, by, now)
+    else:
+        for order in orders_of(session, reading):
+            if can("order", order, "abandon"):
+                move(session, "order", order, "abandon", by, now, why)
+            order.note = "closed_without_report"
     _note(session, by, "case closed without report", reading, now, why)
     return reading
 
@@ -341,6 +359,8 @@ def join(session: Session, by: Actor, reading_id: str, other_id: str, why: str, 
         raise BadInput("reason_missing")
     if other.state != "unread" or other.kind != "primary" or reading.state not in ("unread", "drafted", "in review"):
         raise Conflict("cannot_join")
+    if late.current_version(session, reading.id) is not None:
+        raise Conflict("already_issued")
     for order in orders_of(session, other):
         if session.get(ReadingOrder, (reading.id, order.id)) is None:
             session.add(ReadingOrder(reading_id=reading.id, order_id=order.id))
@@ -363,7 +383,7 @@ def split(session: Session, by: Actor, reading_id: str, order_id: str, why: str,
     reading = get(session, by, reading_id)
     row = session.get(ReadingOrder, (reading.id, order_id))
     orders = orders_of(session, reading)
-    if row is None or len(orders) < 2:
+    if row is None or len(orders) < 2 or reading.state not in ("unread", "drafted", "in review"):
         raise Conflict("nothing_to_split")
     if not why.strip():
         raise BadInput("reason_missing")

@@ -22,6 +22,7 @@ from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import CoveredOrder, ReportStatus, ReportText, SignedReport
 from worklist.moves import begin, can, move
 from worklist.people import Actor
+from worklist.rules.objects import is_evidence
 from worklist.rules.routing import within
 from worklist.tables import Instance, Institution, Order, Patient, Reading, ReportVersion, Study, User, new_id
 
@@ -92,12 +93,19 @@ def prepare(session: Session, by: Actor, reading_id: str, now: datetime, *, prel
 def issue(
     session: Session, by: Actor, prepared: Prepared, document_key: str, document_sha256: str, now: datetime
 ) -> ReportVersion:
-    """Issue the prepared version: one transaction, refused if the draft has changed since it was prepared."""
+    """Issue the prepared version: one transaction, refused if it is no longer what was prepared.
+
+    Raises
+    ------
+    Conflict
+        ``draft_is_newer`` if the words changed since, ``case_changed`` if studies, orders or the patient did.
+    """
     draft = session.get(ReportVersion, prepared.version_id)
     if draft is None or draft.state != "draft" or draft.revision != prepared.revision:
         raise Conflict("draft_is_newer", revision=draft.revision if draft else 0)
     reading = readings.get(session, by, draft.reading_id)
     readings.require_lease(reading, by, now)
+    _require_unchanged(session, reading, draft, prepared, by)
     _freeze(session, draft, prepared, by, document_key, document_sha256)
     move(session, "report version", draft, VERBS[prepared.status], by, now)
     _supersede_earlier(session, reading, draft, by, now)
@@ -119,6 +127,8 @@ def issue(
         if verb is not None:
             late.settle_by_version(session, reading.id, verb, by, now)
     reading.holder_id = reading.held_until = None
+    for study in readings.studies_of(session, reading):
+        late.note_late_images(session, study, _evidence(session, study), now)
     if draft.critical.strip():
         critical.mark_for_report(session, by, reading, draft.critical, now)
     deliveries.owe(session, reading, draft, by, now)
@@ -327,7 +337,7 @@ def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
         order_id=order.id,
         accession_number=order.accession_number,
         placer_number=order.placer_number,
-        placer_issuer=order.placer_issuer,
+        placer_namespace=order.placer_issuer.partition("/")[2],
         procedure_code=order.procedure_code,
         procedure_name=order.procedure.name if order.procedure else order.procedure_text,
         ordering_doctor=order.ordering_doctor,
@@ -335,6 +345,31 @@ def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
         requested_at=order.requested_at,
         study_instance_uid=own.study_instance_uid if own else "",
     )
+
+
+def _require_unchanged(
+    session: Session, reading: Reading, draft: ReportVersion, prepared: Prepared, by: Actor
+) -> None:
+    """Refuse if the case is no longer what was prepared: a study was moved, a patient corrected, an order joined.
+
+    The studies stay locked until the end of the transaction, so that none is moved and no image slips in unseen.
+    Images that came while the document was made do not refuse the signature; they become a task.
+    """
+    ids = [study.id for study in readings.studies_of(session, reading)]
+    session.execute(select(Study.id).where(Study.id.in_(ids)).order_by(Study.id).with_for_update())
+    session.expire_all()
+    studies = readings.studies_of(session, reading)
+    present = _report(session, reading, draft, prepared.status, prepared.report.text, by, prepared.report.signed_at)
+    linked = all(s.link in ("matched", "matched by a person", "moved") for s in studies)
+    if not linked or replace(present, instances=()) != replace(prepared.report, instances=()):
+        raise Conflict("case_changed")
+
+
+def _evidence(session: Session, study: Study) -> list[tuple[str, str]]:
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.sha256, Instance.sop_class_uid).where(Instance.study_id == study.id)
+    )
+    return [(row.sop_instance_uid, row.sha256) for row in rows if is_evidence(row.sop_class_uid)]
 
 
 def _freeze(

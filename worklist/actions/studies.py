@@ -230,7 +230,8 @@ def _add(
     study.modality = study.modality or facts.modality
     study.body_part = study.body_part or facts.body_part
     session.flush()
-    session.refresh(study, ["instances"])
+    # The count has locked the row: what another association has done to the study meanwhile is seen from here on.
+    session.refresh(study, ["instances", "arrival", "link"])
 
 
 def _conflict(
@@ -244,12 +245,14 @@ def _conflict(
 ) -> Literal["conflict", "duplicate"]:
     """Keep a copy that disagrees: one open conflict per study and reason collects them, each content once."""
     row = session.scalar(
-        select(SetAside).where(
+        select(SetAside)
+        .where(
             SetAside.study_id == study.id,
             SetAside.kind == "conflict",
             SetAside.reason == reason,
             SetAside.state == "waiting",
         )
+        .with_for_update()  # its list of keys is read, added to and written: none may be lost
     )
     if row is not None:
         if stored.dataset_sha256 in row.digests:

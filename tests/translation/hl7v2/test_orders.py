@@ -56,6 +56,7 @@ def test_an_order_in_utf_8_with_all_its_parts() -> None:
         OrderRequest(
             control="NW",
             placer_number="PL-2026-1",
+            placer_namespace="HIS",
             procedure_code="CT01",
             procedure_text="头颅CT平扫",
             procedure_coding="L",

@@ -48,8 +48,8 @@ REPORT = SignedReport(
     patient_id="P0001",
     patient_issuer="T1",
     orders=(
-        CoveredOrder("o1", "HR0001", "PL-1", "T1", "CT01", "胸部CT", "李医生", "D7", "", "1.2.3"),
-        CoveredOrder("o2", "HR0002", "PL-2", "T1", "CT02", "腹部CT"),
+        CoveredOrder("o1", "HR0001", "PL-1", "", "CT01", "胸部CT", "李医生", "D7", "", "1.2.3"),
+        CoveredOrder("o2", "HR0002", "PL-2", "PACS", "CT02", "腹部CT"),
     ),
     text=ReportText(FINDINGS, "未见异常 䶮", "气胸，压迫 30%"),
     writer="zhang",
