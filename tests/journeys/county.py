@@ -102,6 +102,11 @@ class County:
     _apis: dict[str, Api] = field(default_factory=dict)
     _counted: int = 0
 
+    def close(self) -> None:
+        """Hang up every client."""
+        for api in self._apis.values():
+            api.client.close()
+
     # --- people ----------------------------------------------------------------------------------------------
 
     def api(self, login: str) -> Api:
@@ -358,7 +363,10 @@ def running(folder: Path) -> Iterator[County]:
         try:
             county = County(parts, world, clock, f"http://{LOOPBACK}:{port}", folder, his)
             county.until(lambda: server.started, "the web door")
-            yield county
+            try:
+                yield county
+            finally:
+                county.close()
         finally:
             server.should_exit = True
             thread.join(20)
