@@ -98,7 +98,7 @@ def test_two_townships_with_the_same_patient_id_stay_two_patients(county: County
     foreign = county.images(county.item("TS01CT", first), 1)
     county.send("TS02DR", foreign)
     (study,) = county.api("tech2").get("/api/studies/unmatched")["items"]
-    assert study["reason"] == "no_order_named", "the reason does not tell whose number it is"
+    assert study["reason"] == "no_order_with_this_number", "the reason does not tell whose number it is"
     assert county.order_at_home(first)["received"] == 0
 
     county.scan("TS01CT", first)
