@@ -17,7 +17,7 @@ HARMLESS: Final = frozenset(
     """
     event level timestamp logger door kind thing attempt attempts error code reason outcome delivery study message
     device address claimed called port host pid status seq count seconds size bytes version state machine verb frames
-    limit associations connections key store marker revision path method user actor action id release folder
+    limit associations ae_title connections key store marker revision path method user actor action id release folder
     """.split()
 )
 
