@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from gateway.http import Web
-from reading_room.rooms import add_routes
 
+from gateway.http import Web
 from huren.migrate import current, newest
+from reading_room.rooms import add_routes
+from worklist.actions.installation import bound_store
 from worklist.database import ping
 from worklist.errors import HurenError
 
@@ -38,7 +39,8 @@ def _ready(request: Request) -> JSONResponse:
     except HurenError as error:
         reasons.append(f"database: {error.code}")
     try:
-        web.store.marker()
+        if web.store.marker() != web.database.read(bound_store):
+            reasons.append("object store: not the one that this database refers to")
     except (HurenError, OSError):
         reasons.append("object store: not readable")
     return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)

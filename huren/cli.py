@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -50,13 +51,13 @@ def _settings() -> Settings:
 @app.command()
 def serve() -> None:
     """Run every door, the pages and the workers in one process."""
-    from huren.embedded import PortTaken
+    from huren.embedded import CannotServe
     from huren.embedded import serve as run_server
 
     logs.configure()
     try:
         run_server(_settings())
-    except PortTaken as error:
+    except CannotServe as error:
         _fail(str(error))
 
 
@@ -64,7 +65,7 @@ def serve() -> None:
 def run() -> None:
     """Set up the demo county if the database is new, print who can sign in, and serve."""
     from huren.demo import county
-    from huren.embedded import PortTaken
+    from huren.embedded import CannotServe
     from huren.embedded import serve as run_server
     from huren.jobs import utc_now
     from huren.migrate import upgrade
@@ -82,7 +83,7 @@ def run() -> None:
     _welcome(settings, passwords)
     try:
         run_server(settings)
-    except PortTaken as error:
+    except CannotServe as error:
         _fail(str(error))
 
 
@@ -111,6 +112,11 @@ def _welcome(settings: Settings, passwords: dict[str, str]) -> None:
     sys.stdout.flush()
 
 
+def _tell(line: str) -> None:
+    """One line as it is: names and codes are no markup, and a pipe has no width."""
+    screen.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Play one case, print each step, and end.")] = False,
@@ -130,10 +136,27 @@ def demo(
         _fail(f"There is no case {case!r}; see huren demo --list", 2)
     try:
         if once:
-            raise typer.Exit(0 if player.play_once(settings, screen.print, case=case) else 1)
-        player.play_forever(settings, screen.print, pace=pace)
+            raise typer.Exit(0 if player.play_once(settings, _tell, case=case) else 1)
+        player.play_forever(settings, _tell, pace=pace)
     except player.CannotPlay as error:
         _fail(str(error))
+
+
+@app.command()
+def setup(
+    code: Annotated[str, typer.Option(prompt="Short code of the county hospital, e.g. CH01")],
+    name: Annotated[str, typer.Option(prompt="Its name")],
+) -> None:
+    """Begin an empty installation: the first institution, a PACS admin and a security admin, no demo."""
+    from huren.beginning import AlreadyBegun, begin
+
+    try:
+        passwords = begin(_settings(), code, name)
+    except (AlreadyBegun, ValueError) as error:
+        _fail(str(error))
+    typer.echo("Sign in with these and change them; they are shown once and kept nowhere.")
+    for login, password in passwords.items():
+        typer.echo(f"{login}\t{password}")
 
 
 @app.command()
@@ -213,9 +236,8 @@ def token_create(
 @user_app.command("reset-password")
 def user_reset_password(login: str) -> None:
     """Print a new first password for LOGIN; it must be changed at the next sign-in."""
-    from reading_room.passwords import hash_password, make_password
-
     from huren.jobs import utc_now
+    from reading_room.passwords import hash_password, make_password
     from worklist.actions.users import actor_for, save_user
     from worklist.database import Database
     from worklist.errors import HurenError
@@ -239,22 +261,18 @@ def orphans(
     delete: Annotated[bool, typer.Option("--delete", help="Remove them; without it they are only listed.")] = False,
 ) -> None:
     """List objects that no row refers to: bytes of a transfer that was cut before it was acknowledged."""
-    from gateway.store import FolderStore
-    from worklist.database import Database
-    from worklist.queries.reports import store_keys
+    from huren.checks import compare_store
+    from huren.embedded import CannotServe, alone
 
     present = _settings()
-    database, store = Database(present.database_url), FolderStore(present.store_folder)
     try:
-        held = set(store.keys())
-        lost = sorted(held - database.read(store_keys))
-        missing = sorted(database.read(store_keys) - held)
-    finally:
-        database.close()
+        # A running server may be between writing an object and its row: nothing is deleted beside it.
+        with alone(present) if delete else contextlib.nullcontext():
+            lost, missing = compare_store(present, delete=delete)
+    except CannotServe as error:
+        _fail(f"{error} Stop it before deleting.")
     for key in lost:
         typer.echo(f"orphan {key}")
-        if delete:
-            store.delete(key)
     for key in missing:
         typer.echo(f"MISSING {key}")
     raise typer.Exit(1 if missing else 0)

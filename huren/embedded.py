@@ -12,10 +12,10 @@ from typing import IO
 
 import structlog
 import uvicorn
-from gateway.http import Web
 
 from gateway.dimse.door import Door
 from gateway.dimse.guard import Limits as DimseLimits
+from gateway.http import Web
 from gateway.mllp.door import Limits as MllpLimits
 from gateway.mllp.door import MllpDoor
 from gateway.mllp.intake import Intake
@@ -24,13 +24,16 @@ from huren.app import create_app
 from huren.jobs import Clock, Worker, utc_now
 from huren.migrate import upgrade
 from huren.settings import Settings
+from worklist import outbox
+from worklist.actions.installation import bind_store
 from worklist.database import Database
+from worklist.errors import Broken
 
 log = structlog.get_logger(__name__)
 
 
-class PortTaken(RuntimeError):
-    """A door's port is in use; `str()` is a sentence for the operator."""
+class CannotServe(RuntimeError):
+    """A port is in use, or the folder is not right; `str()` is a sentence for the operator."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,25 @@ def doors(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Parts]:
 
     Raises
     ------
-    PortTaken
+    CannotServe
         when a door cannot listen, or when another server uses the same data folder.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(settings):
+    with alone(settings):
         upgrade(settings.database_url)
         database = Database(settings.database_url, pool_size=20)
+        if database.is_sqlite:  # which is ours alone, by the lock; another database may have other servers
+            database.write(outbox.release_leases)
         store = FolderStore(settings.store_folder, reserve_bytes=settings.reserve << 20)
+        marker = store.marker()
+        try:
+            database.write(lambda s: bind_store(s, marker))
+        except Broken as error:
+            database.close()
+            raise CannotServe(
+                f"The object store in {settings.store_folder} is not the one that this database refers to "
+                f"({error.params['found']}, not {error.params['expected']}). Is its disk mounted?"
+            ) from error
         store.sweep()
         dimse = Door(
             database,
@@ -123,7 +137,7 @@ def _web_socket(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         hint = " Orthanc uses 8042 by default: is one running here?" if settings.web_port == 8042 else ""
-        raise PortTaken(
+        raise CannotServe(
             f"The web door cannot listen on {settings.web_host}:{settings.web_port}: {error.strerror}.{hint} "
             "Set HUREN_WEB_PORT to another port."
         ) from error
@@ -137,20 +151,20 @@ def _listen(start: Callable[[], None], door: str, host: str, port: int) -> None:
         start()
     except OSError as error:
         name = {"DICOM": "HUREN_DIMSE_PORT", "HL7": "HUREN_MLLP_PORT"}[door]
-        raise PortTaken(
+        raise CannotServe(
             f"The {door} door cannot listen on {host}:{port}: {error.strerror}. Set {name} to another port."
         ) from error
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """Hold the data folder for this process: two servers on one SQLite file would starve each other."""
     lock: IO[str] = (settings.data / "server.lock").open("w")
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise PortTaken(f"Another Huren server is using the folder {settings.data}.") from error
+            raise CannotServe(f"Another Huren server is using the folder {settings.data}.") from error
         yield
     finally:
         lock.close()

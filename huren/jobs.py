@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from sqlalchemy.orm import Session
 
 from gateway.deliver import deliver
 from gateway.store import ObjectStore
@@ -118,7 +119,7 @@ class Worker:
             code = error.code if isinstance(error, HurenError) else type(error).__name__
             log.warning("job_failed", kind=row.kind, thing=row.thing_id, attempt=row.attempts, error=code)
             if row.attempts >= SURPRISES and not isinstance(error, HurenError):
-                self._database.write(lambda s: outbox.stick(s, row.seq, name, code))
+                self._give_up(name, row, code)
             else:
                 at = self._clock() + outbox.pause(row.attempts)
                 self._database.write(lambda s: outbox.again(s, row.seq, name, at, code))
@@ -127,6 +128,16 @@ class Worker:
                 self._database.write(lambda s: outbox.finish(s, row.seq, name))
             else:
                 self._database.write(lambda s: outbox.again(s, row.seq, name, again))
+
+    def _give_up(self, name: str, row: outbox.Claimed, code: str) -> None:
+        now = self._clock()
+
+        def work(session: Session) -> None:
+            outbox.stick(session, row.seq, name, code)
+            if row.kind == "send_delivery":
+                deliveries.give_up(session, row.thing_id, code, now)
+
+        self._database.write(work)
 
     def _seal(self) -> None:
         while not self._stop.wait(5):

@@ -16,8 +16,9 @@ import structlog
 HARMLESS: Final = frozenset(
     """
     event level timestamp logger door kind thing attempt attempts error code reason outcome delivery study message
-    device address claimed called port host pid status seq count seconds size bytes version state machine verb frames
-    limit associations ae_title connections key store marker revision path method user actor action id release folder
+    device address claimed called port host pid status seq count seconds size bytes version state machine verb
+    frames limit associations ae_title connections problem items order duplicate held new key store marker revision
+    path method user actor action id release folder
     """.split()
 )
 

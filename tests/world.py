@@ -6,12 +6,12 @@ Every helper takes the time as an argument; the world's own `now` is used where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import count
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -40,6 +40,8 @@ from worklist.people import HUREN, Actor
 from worklist.tables import Base, Institution, Order, Reading, ReadingOrder, ReportVersion, Study
 
 T = TypeVar("T", bound=Base)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LOOPBACK: Final = "127.0.0.1"
 CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
@@ -112,6 +114,14 @@ class World:
     routes: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)  # by login
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def do(self, action: Callable[Concatenate[Session, P], R], *args: P.args, **more: P.kwargs) -> R:
+        """Run an action in a transaction of its own."""
+        return self.database.write(lambda s: action(s, *args, **more))
+
+    def ask(self, query: Callable[Concatenate[Session, P], R], *args: P.args, **more: P.kwargs) -> R:
+        """Run a query."""
+        return self.database.read(lambda s: query(s, *args, **more))
 
     # --- looking ---------------------------------------------------------------------------------------------
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist.people import Actor
 from worklist.tables import AuditRow, AuditSeal
+
+LOOK_AGAIN: Final = timedelta(minutes=10)
 
 
 def note(
@@ -47,6 +49,30 @@ def note(
             detail=detail or {},
         )
     )
+
+
+def note_look(
+    session: Session, by: Actor, now: datetime, thing: str, thing_id: str, patient_id: str, institution_id: str = ""
+) -> None:
+    """Record that somebody looked at a case, a report or images; once in ten minutes for the same eyes and thing."""
+    action = f"{thing} opened"
+    newest = session.scalar(
+        select(AuditRow.at)
+        .where(AuditRow.thing_id == thing_id, AuditRow.actor_id == by.id, AuditRow.action == action)
+        .order_by(AuditRow.seq.desc())
+        .limit(1)
+    )
+    if newest is None or not timedelta() <= now - newest < LOOK_AGAIN:
+        note(
+            session,
+            by,
+            action,
+            now,
+            thing=thing,
+            thing_id=thing_id,
+            institution_id=institution_id,
+            patient_id=patient_id,
+        )
 
 
 def seal(session: Session, *, limit: int = 1000) -> int:

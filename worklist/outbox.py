@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from worklist.tables import OutboxRow
@@ -39,24 +39,15 @@ def put(session: Session, kind: str, thing_id: str, due_at: datetime, *, order_k
 
 def is_due(session: Session, now: datetime) -> bool:
     """Whether there may be something to claim; a cheap look that needs no writing transaction."""
-    return session.scalar(select(OutboxRow.seq).where(_free(now)).limit(1)) is not None
+    return session.scalar(_claimable(now).limit(1)) is not None
 
 
 def claim(
     session: Session, worker: str, now: datetime, *, limit: int = 10, kinds: tuple[str, ...] = ()
 ) -> list[Claimed]:
     """Lease up to `limit` rows that are due, oldest due time first."""
-    earlier = aliased(OutboxRow)
     free = _free(now)
-    behind = exists().where(
-        earlier.order_key == OutboxRow.order_key, earlier.stage != "done", earlier.seq < OutboxRow.seq
-    )
-    query = (
-        select(OutboxRow.seq)
-        .where(free, or_(OutboxRow.order_key == "", ~behind))
-        .order_by(OutboxRow.due_at, OutboxRow.seq)
-        .limit(limit)
-    )
+    query = _claimable(now).order_by(OutboxRow.due_at, OutboxRow.seq).limit(limit)
     if kinds:
         query = query.where(OutboxRow.kind.in_(kinds))
     claimed = []
@@ -98,9 +89,53 @@ def release_stuck(session: Session, kind: str, thing_id: str, now: datetime) -> 
     )
 
 
+def release(session: Session, seq: int, now: datetime) -> bool:
+    """Make one stuck row due again; False if it is not stuck."""
+    released = session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.seq == seq, OutboxRow.stage == "stuck")
+        .values(stage="due", due_at=now, attempts=0)
+        .returning(OutboxRow.seq)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return released is not None
+
+
+def hasten(session: Session, kind: str, thing_id: str, at: datetime) -> None:
+    """A job that waits for later is due at `at` already: what it waited for has happened."""
+    session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.kind == kind, OutboxRow.thing_id == thing_id, OutboxRow.stage == "due", OutboxRow.due_at > at)
+        .values(due_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def release_leases(session: Session) -> int:
+    """Make every leased row due again; returns how many. Only for a server that has just started and is alone on its
+    database: whoever held the leases is dead, and waiting for them to run out would delay reports and alerts."""
+    freed = session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.stage == "leased")
+        .values(stage="due", leased_by="", leased_until=None)
+        .returning(OutboxRow.seq)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return len(freed)
+
+
 def pause(attempts: int) -> timedelta:
     """The pause before the next try: 5 s, doubled each time, at most 10 minutes."""
     return timedelta(seconds=min(5 * 2 ** min(attempts - 1, 10), 600))
+
+
+def _claimable(now: datetime) -> Select[int]:
+    """Rows that are due and not behind an earlier one of the same order key."""
+    earlier = aliased(OutboxRow)
+    behind = exists().where(
+        earlier.order_key == OutboxRow.order_key, earlier.stage != "done", earlier.seq < OutboxRow.seq
+    )
+    return select(OutboxRow.seq).where(_free(now), or_(OutboxRow.order_key == "", ~behind))
 
 
 def _free(now: datetime) -> ColumnElement[bool]:

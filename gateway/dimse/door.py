@@ -24,6 +24,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_CANCEL
 from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import P_DATA
 
 from gateway.dimse.contexts import MODALITY_WORKLIST, PROCEDURE_STEP, VERIFICATION, Contexts
 from gateway.dimse.faults import describe
@@ -188,6 +189,7 @@ class Door:
             self._refusals.note(caller, "calling_ae_unknown")
             return CALLING_UNKNOWN
         self._devices[association] = device
+        _abort_on_noise(association)
         association.acceptor.supported_contexts = self._contexts.supported(request.presentation_context_definition_list)
         log.info("association_made", device=device.id, address=caller.address)
         return None
@@ -303,6 +305,20 @@ def _on_message(event: Event) -> None:
     if not isinstance(message, C_CANCEL) and not message.is_valid_request:
         log.warning("message_refused", message=type(message).__name__)
         event.assoc.abort()
+
+
+def _abort_on_noise(association: Association) -> None:
+    """Abort on a command set that makes no message (PS3.7 6.3): pynetdicom's reactor thread would die of it."""
+    receive = association.dimse.receive_primitive
+
+    def careful(primitive: P_DATA) -> None:
+        try:
+            receive(primitive)
+        except Exception as error:  # noqa: BLE001 - whatever the bytes did, it is the caller's message that is wrong
+            log.warning("message_not_decoded", error=describe(error))
+            association.dul.event_queue.put("Evt19")  # "unrecognised or invalid PDU" (PS3.8 table 9-10)
+
+    association.dimse.receive_primitive = careful  # type: ignore[method-assign]
 
 
 def _bytes(data: BytesIO | None) -> bytes:

@@ -68,7 +68,7 @@ class Intake:
         header = peek_header(message)
         if header is None:
             return self.refuse(message, address, BadInput("header_missing"))
-        visit = _Visit(message, header, _caller(header, address), self._clock())
+        visit = Visit(message, header, _caller(header, address), self._clock())
         try:
             visit.device = self._database.write(lambda session: find_device(session, visit.caller, visit.now))
             if visit.device is None:
@@ -88,12 +88,12 @@ class Intake:
         A `TryLater` is answered with AE, everything else with AR.
         """
         header = peek_header(received)
-        visit = _Visit(received, header or MessageHeader(), _caller(header, address), self._clock())
+        visit = Visit(received, header or MessageHeader(), _caller(header, address), self._clock())
         with suppress(TryLater):  # the database is away: the refusal stands without it
             visit.device = self._database.write(lambda session: find_device(session, visit.caller, visit.now))
         return self._turn_away(visit, error)
 
-    def _take(self, visit: _Visit, device: KnownDevice) -> list[bytes]:
+    def _take(self, visit: Visit, device: KnownDevice) -> list[bytes]:
         content = visit.read(device)
         print_ = fingerprint(visit.raw)
 
@@ -118,7 +118,7 @@ class Intake:
         )
         return visit.in_mode(_CODES[outcome.code], answer, outcome.reason)
 
-    def _turn_away(self, visit: _Visit, error: HurenError) -> list[bytes]:
+    def _turn_away(self, visit: Visit, error: HurenError) -> list[bytes]:
         """Answer with a refusal; keep the bytes while the budget lasts, and say who it was."""
         answers = visit.answers(error)
         device, caller = visit.device, visit.caller
@@ -149,7 +149,7 @@ class Intake:
 
 
 @dataclass(slots=True)
-class _Visit:
+class Visit:
     """One message on its way through, and how its sender is answered."""
 
     raw: bytes

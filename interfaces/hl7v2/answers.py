@@ -44,8 +44,7 @@ _CONDITIONS = {
     "character_set_unsupported": "102",
     "message_type_unsupported": "200",
     "version_unsupported": "203",
-    "not_found": "204",
-    "order_unknown": "204",
+    "no_such_order": "204",
 }
 _CONDITION_TEXTS = {
     "100": "Segment sequence error",

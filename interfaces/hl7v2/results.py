@@ -52,11 +52,16 @@ def _pid(report: SignedReport, version: str) -> str:
     )
     return segment("PID", {
         1: "1",
-        3: composite(report.patient_id, "", "", report.patient_issuer, kind),
+        3: composite(report.patient_id, "", "", _their_own(report.patient_issuer), kind),
         5: _names(report.patient.name, version),
         7: composite(report.patient.birth_date),
         8: report.patient.sex,
     })  # fmt: skip
+
+
+def _their_own(issuer: str) -> str:
+    """An authority as its institution names it: we file "HIS" of TS01 as "TS01/HIS"."""
+    return issuer.partition("/")[2] or issuer
 
 
 def _person(login: str, name: str) -> str:

@@ -87,6 +87,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_device")),
     )
     op.create_table(
+        "installation",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_installation")),
+    )
+    op.create_table(
         "institution",
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -416,7 +422,7 @@ def upgrade() -> None:
         sa.Column(
             "institution_id",
             sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
-            nullable=False,
+            nullable=True,
         ),
         sa.Column("sop_instance_uid", sa.Text(), nullable=False),
         sa.Column("references", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
@@ -432,9 +438,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_procedure_step_device_id")),
         sa.ForeignKeyConstraint(["institution_id"], ["institution.id"], name=op.f("fk_procedure_step_institution_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_procedure_step")),
-        sa.UniqueConstraint(
-            "institution_id", "sop_instance_uid", name=op.f("uq_procedure_step_institution_id_sop_instance_uid")
-        ),
+        sa.UniqueConstraint("device_id", "sop_instance_uid", name=op.f("uq_procedure_step_device_id_sop_instance_uid")),
     )
     op.create_table(
         "study",
@@ -1242,6 +1246,7 @@ def downgrade() -> None:
 
     op.drop_table("outbox")
     op.drop_table("institution")
+    op.drop_table("installation")
     op.drop_table("device")
     op.drop_table("counter")
     op.drop_table("audit_seal")

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import orders
+from worklist.actions import orders, reading_making
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import move
 from worklist.people import Actor
@@ -93,7 +93,9 @@ def save_center(session: Session, by: Actor, fields: Mapping[str, Any], now: dat
         if not minutes or minutes != sorted(minutes) or any(not isinstance(m, int) or m < 1 for m in minutes):
             raise BadInput("field_wrong", field="escalation_minutes")
         row.escalation_minutes = minutes
-    return _keep(session, by, row, now)
+    _keep(session, by, row, now)
+    reading_making.open_missing(session, by, now)
+    return row
 
 
 def save_group(
@@ -130,7 +132,8 @@ def save_device(session: Session, by: Actor, fields: Mapping[str, Any], now: dat
     _allow(by)
     row = _row(session, Device, id, lambda: Device(created_at=now))
     row.name = _needed(fields, "name", row.name if id else "")
-    for name in ("kind", "modality", "character_set_in"):
+    row.character_set_in = _one_of(fields, "character_set_in", ("", *CHARACTER_SETS), row.character_set_in or "")
+    for name in ("kind", "modality"):
         setattr(row, name, _text(fields, name, getattr(row, name) or ("modality" if name == "kind" else "")))
     row.institution_field = _one_of(
         fields, "institution_field", ("", "MSH-4", "PV1-3.4", "calling AE"), row.institution_field or ""
@@ -167,6 +170,9 @@ def _add_address(session: Session, device: Device, address: Mapping[str, Any]) -
         raise BadInput("field_wrong", field="addresses")
     if door == "dimse" and (len(claimed) > 16 or not claimed.isascii() or "\\" in claimed):
         raise BadInput("field_wrong", field="AE title")  # PS3.5 6.2, AE
+    institution_id = address.get("institution_id") or None
+    if institution_id is not None and session.get(Institution, institution_id) is None:
+        raise NotFound("no_such_institution")
     if session.get(DeviceAddress, (door, host, claimed)) is not None:
         raise Conflict("address_taken", address=f"{host} {claimed}")
     session.add(
@@ -175,7 +181,7 @@ def _add_address(session: Session, device: Device, address: Mapping[str, Any]) -
             address=host,
             claimed=claimed,
             device_id=device.id,
-            institution_id=address.get("institution_id") or None,
+            institution_id=institution_id,
         )
     )
 
@@ -201,6 +207,8 @@ def save_endpoint(
     row.version = _one_of(fields, "version", HL7_VERSIONS, row.version or "2.4")
     if "answer_seconds" in fields:
         row.answer_seconds = _positive(fields, "answer_seconds")
+        if row.answer_seconds > 120:  # far below the lease of a job, so that nothing is sent twice at once
+            raise BadInput("field_wrong", field="answer_seconds")
     if "enabled" in fields:
         row.enabled = bool(fields["enabled"])
     return _keep(session, by, row, now)

@@ -64,7 +64,7 @@ def mark_for_report(session: Session, by: Actor, reading: Reading, words: str, n
 
 
 def acknowledge(session: Session, by: Actor, result_id: str, read_back: str, now: datetime) -> CriticalResult:
-    """A clinician of the township answers on the page, reading the result back in their own words.
+    """A doctor of the township answers on the page, reading the result back in their own words.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def acknowledge(session: Session, by: Actor, result_id: str, read_back: str, now
         ``read_back_missing``.
     """
     by.require_scope("order")
-    by.require("doctor", "technician")
+    by.require("doctor")
     result = session.get(CriticalResult, result_id)
     if result is None or result.institution_id != by.institution_id:
         raise NotFound("no_such_critical_result")
@@ -95,7 +95,7 @@ def record_call(
 def dispose(session: Session, by: Actor, result_id: str, disposition: str, now: datetime) -> CriticalResult:
     """The township records what was done for the patient; this closes the result."""
     by.require_scope("order")
-    by.require("doctor", "technician")
+    by.require("doctor")
     result = session.get(CriticalResult, result_id)
     if result is None or result.institution_id != by.institution_id:
         raise NotFound("no_such_critical_result")

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import audit, outbox
-from worklist.errors import NotFound
+from worklist.errors import NotFound, TryLater
 from worklist.facts import Addressee
-from worklist.moves import begin, move
+from worklist.moves import begin, can, move
 from worklist.numbers import new_control_id
 from worklist.people import HUREN, Actor
 from worklist.tables import Delivery, Endpoint, Message, Reading, ReportVersion, new_id
@@ -69,6 +69,8 @@ def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt 
     if delivery is None or delivery.state not in ("due", "retrying", "sent"):
         return None
     endpoint = delivery.endpoint
+    if not endpoint.enabled:
+        raise TryLater("endpoint_disabled")
     version = session.get_one(ReportVersion, delivery.version_id)
     move(session, "delivery", delivery, "send", HUREN, now)
     delivery.attempts += 1
@@ -107,6 +109,23 @@ def finish_attempt(
     move(session, "delivery", delivery, "retry", HUREN, now, outcome.reason)
     delivery.next_at = now + outbox.pause(delivery.attempts)
     return delivery.next_at
+
+
+def release_job(session: Session, by: Actor, seq: int, now: datetime) -> None:
+    """A person mended what made a job fail again and again: it is due now."""
+    by.require_scope("admin")
+    by.require("PACS admin")
+    if not outbox.release(session, seq, now):
+        raise NotFound("no_such_job")
+    audit.note(session, by, "job released", now, thing="job", thing_id=str(seq))
+
+
+def give_up(session: Session, delivery_id: str, reason: str, now: datetime) -> None:
+    """The job failed again and again in a way nobody foresaw: a person looks at the delivery."""
+    delivery = session.get(Delivery, delivery_id)
+    if delivery is not None and can("delivery", delivery, "stick"):
+        move(session, "delivery", delivery, "stick", HUREN, now, reason)
+        delivery.last_error, delivery.next_at = reason, None
 
 
 def is_stuck(session: Session, delivery_id: str) -> bool:

@@ -38,15 +38,15 @@ def note_late_images(session: Session, study: Study, instances: Sequence[tuple[s
         version = current_version(session, reading.id)
         if version is None:
             continue
-        seen = {uid for uid, _sha in version.instances}
+        tasks = session.scalars(
+            select(LateImages).where(LateImages.reading_id == reading.id, LateImages.study_id == study.id)
+        ).all()
+        # What a version saw, or a doctor was already asked about, is not asked again.
+        seen = {uid for pairs in (version.instances, *(t.instances for t in tasks)) for uid, _sha in pairs}
         news = [[uid, sha] for uid, sha in instances if uid not in seen]
         if not news:
             continue
-        task = session.scalar(
-            select(LateImages).where(
-                LateImages.reading_id == reading.id, LateImages.study_id == study.id, LateImages.state == "open"
-            )
-        )
+        task = next((t for t in tasks if t.state == "open"), None)
         if task is not None:
             task.instances = [*task.instances, *news]
             continue

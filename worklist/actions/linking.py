@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from worklist import audit
@@ -154,7 +154,11 @@ def steps_of(session: Session, study: Study) -> list[ProcedureStep]:
         .join(ProcedureStepStudy, ProcedureStepStudy.step_id == ProcedureStep.id)
         .where(
             ProcedureStepStudy.study_instance_uid == study.study_instance_uid,
-            ProcedureStep.institution_id == study.institution_id,
+            # A step without an order, of a device that speaks for several, belongs to nobody yet.
+            or_(
+                ProcedureStep.institution_id == study.institution_id,
+                and_(ProcedureStep.institution_id.is_(None), ProcedureStep.device_id == study.device_id),
+            ),
         )
         .order_by(ProcedureStep.id)
     )

@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from worklist import audit
 from worklist.actions import orders, patients
-from worklist.errors import HurenError, Refused
+from worklist.actions.devices import known
+from worklist.errors import Conflict, HurenError, NotFound, Refused
 from worklist.facts import Caller, KnownDevice, MessageHeader, OrderAnswer, OrderMessage, PatientMessage
-from worklist.moves import begin
-from worklist.people import HUREN, device_actor
-from worklist.tables import Institution, Message, Order, SetAside, new_id
+from worklist.moves import begin, move
+from worklist.people import HUREN, Actor, device_actor
+from worklist.tables import Device, Institution, Message, Order, SetAside, new_id
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,59 @@ def take_message(
     session.add(message)
     if "control_id_reused" in message.flags and device.strict:
         return _refused(message, "AR", "control_id_reused")
+    return _do(session, device, message, content, now)
+
+
+def take_again(
+    session: Session,
+    by: Actor,
+    message_id: str,
+    device: KnownDevice,
+    content: OrderMessage | PatientMessage | HurenError,
+    now: datetime,
+    *,
+    sure: bool = False,
+) -> MessageOutcome:
+    """A PACS admin has mended the cause: do what a kept message says, now.
+
+    `device` may be narrowed to the institution that the admin chose; `sure` says that a contradicting patient is a
+    correction. What was set aside for the message is settled if it is processed now.
+
+    Raises
+    ------
+    Conflict
+        ``nothing_to_replay`` if the message was processed before.
+    """
+    by.require_scope("admin")
+    by.require("PACS admin")
+    message = session.scalar(select(Message).where(Message.id == message_id, Message.direction == "in"))
+    if message is None or message.device_id != device.id:
+        raise NotFound("no_such_message")
+    if message.outcome not in ("set aside", "refused"):
+        raise Conflict("nothing_to_replay")
+    waiting = session.scalars(
+        select(SetAside).where(SetAside.message_id == message.id, SetAside.state == "waiting")
+    ).all()
+    message.outcome, message.reason, message.params = "processed", "", {}
+    outcome = _do(session, device, message, content, now, sure=sure)
+    session.flush()
+    for row in waiting:  # what still hinders has made a row of its own
+        move(session, "set aside", row, "settle", by, now, "replayed")
+    audit.note(
+        session, by, "message replayed", now, thing="message", thing_id=message.id, detail={"outcome": message.outcome}
+    )
+    return outcome
+
+
+def _do(
+    session: Session,
+    device: KnownDevice,
+    message: Message,
+    content: OrderMessage | PatientMessage | HurenError,
+    now: datetime,
+    *,
+    sure: bool = False,
+) -> MessageOutcome:
     if isinstance(content, HurenError):
         code = "AR" if content.code in ("message_type_unsupported", "version_unsupported") else "AE"
         return _refused(message, code, content.code, content.params)
@@ -93,16 +148,33 @@ def take_message(
     message.institution_id = institution.id
     facts = patients.with_scope(session, content.patient, institution, device.institutions)
     if isinstance(content, PatientMessage):
-        return _take_patient(session, device, message, institution, facts, content, now)
-    return _take_orders(session, device, message, institution, facts, content, now)
+        return _take_patient(session, device, message, institution, facts, content, now, sure)
+    return _take_orders(session, device, message, institution, facts, content, now, sure)
 
 
 def record_answer(session: Session, message_id: str, answer: bytes, code: str) -> None:
     """Keep the bytes that the sender is answered with, in the same transaction as the work."""
     message = session.scalar(select(Message).where(Message.id == message_id))
-    if message is not None and not message.answer:
+    if message is not None:
         message.answer = answer
         message.answer_code = code
+
+
+def kept(session: Session, by: Actor, message_id: str) -> tuple[bytes, KnownDevice]:
+    """The bytes of a kept message and the device that sent it, for `take_again`.
+
+    Raises
+    ------
+    NotFound
+        ``no_such_message``, or nobody knows the sender.
+    """
+    by.require_scope("admin")
+    by.require("PACS admin")
+    message = session.scalar(select(Message).where(Message.id == message_id, Message.direction == "in"))
+    device = session.get(Device, message.device_id) if message is not None and message.device_id else None
+    if message is None or device is None:
+        raise NotFound("no_such_message")
+    return message.raw, known(session, device)
 
 
 def keep_unreadable(
@@ -141,12 +213,15 @@ def _take_patient(
     facts: Any,
     content: PatientMessage,
     now: datetime,
+    sure: bool,
 ) -> MessageOutcome:
     by = device_actor(device.id, device.name, device.institutions)
     try:
         with session.begin_nested():
-            _patient, applied = patients.hear(session, facts, content.event_at, by, institution, now)
+            _patient, applied = patients.hear(session, facts, content.event_at, by, institution, now, sure=sure)
     except Refused as error:
+        if error.code == "patient_contradicts":  # a correction, or another person under this number: somebody looks
+            return _set_aside(session, message, error.code, {}, now)
         return _refused(message, "AE", error.code, error.params)
     if not applied:
         message.flags = [*message.flags, "older_than_known"]
@@ -161,11 +236,12 @@ def _take_orders(
     facts: Any,
     content: OrderMessage,
     now: datetime,
+    sure: bool,
 ) -> MessageOutcome:
     from worklist.actions import linking
 
     answers = tuple(
-        orders.take_request(session, device, institution, facts, request, now) for request in content.orders
+        orders.take_request(session, device, institution, facts, request, now, sure=sure) for request in content.orders
     )
     session.flush()
     for answer in answers:

@@ -57,16 +57,19 @@ def take_request(
     patient: PatientFacts,
     request: OrderRequest,
     now: datetime,
+    *,
+    sure: bool = False,
 ) -> OrderAnswer:
     """Do what one ORC/OBR pair asks and say what became of it (HL7 v2.4 chapter 4.5.1).
 
-    `patient` is scoped already. A refusal is an answer here, not an exception.
+    `patient` is scoped already; with `sure` a person has said that contradicting news of them is a correction. A
+    refusal is an answer here, not an exception.
     """
     by = device_actor(device.id, device.name, device.institutions)
     try:
         with session.begin_nested():  # what a refused pair had begun is undone; the other pairs stand
             if request.control == "NW":
-                order = _new(session, device, institution, patient, request, by, now)
+                order = _new(session, device, institution, patient, request, by, now, sure=sure)
             elif request.control == "XO":
                 order = _change(session, device, institution, patient, request, by, now)
             elif request.control in ("CA", "DC"):
@@ -156,6 +159,8 @@ def _new(
     request: OrderRequest,
     by: Actor,
     now: datetime,
+    *,
+    sure: bool = False,
 ) -> Order:
     issuer = _issuer(institution, request) if device is not None else "HUREN"
     known = _find(session, issuer, request.placer_number) if request.placer_number else None
@@ -167,7 +172,7 @@ def _new(
         return _apply_change(session, device, known, patient, request, by, now)
     if request.priority not in PRIORITIES:
         raise BadInput("priority_unknown", priority=request.priority)
-    person = patients.take(session, patient, by, institution, now)
+    person = patients.take(session, patient, by, institution, now, sure=sure)
     main = patients.main_identifier(patient)
     accession = _accession(session, device, institution, request, now)
     procedure = _procedure(session, device.id if device else None, request.procedure_code)

@@ -86,7 +86,9 @@ def contradicts(patient: Patient, facts: PatientFacts) -> bool:
     return other_name and (other_birth or other_sex)
 
 
-def take(session: Session, facts: PatientFacts, by: Actor, institution: Institution, now: datetime) -> Patient:
+def take(
+    session: Session, facts: PatientFacts, by: Actor, institution: Institution, now: datetime, *, sure: bool = False
+) -> Patient:
     """The patient whom scoped `facts` name, made if unknown; what is newly said fills what was not known.
 
     Raises
@@ -98,6 +100,8 @@ def take(session: Session, facts: PatientFacts, by: Actor, institution: Institut
     patient = find(session, main.issuer, main.value)
     if patient is None:
         patient = Patient(created_at=now)
+        # Not asked whether it is taken: if somebody makes this patient at the same time, one transaction runs again.
+        patient.identifiers.append(PatientIdentifier(issuer=main.issuer, value=main.value, kind=main.kind))
         session.add(patient)
         _write(patient, facts, only_missing=False)
         session.flush()
@@ -111,7 +115,7 @@ def take(session: Session, facts: PatientFacts, by: Actor, institution: Institut
             institution_id=institution.id,
             patient_id=patient.id,
         )
-    elif contradicts(patient, facts):
+    elif not sure and not patient.is_alias and contradicts(patient, facts):
         raise BadInput("patient_contradicts")
     else:
         _write(patient, facts, only_missing=True)
@@ -120,11 +124,24 @@ def take(session: Session, facts: PatientFacts, by: Actor, institution: Institut
 
 
 def hear(
-    session: Session, facts: PatientFacts, told_at: str, by: Actor, institution: Institution, now: datetime
+    session: Session,
+    facts: PatientFacts,
+    told_at: str,
+    by: Actor,
+    institution: Institution,
+    now: datetime,
+    *,
+    sure: bool = False,
 ) -> tuple[Patient, bool]:
     """Apply an ADT message with scoped `facts`, told at `told_at` (HL7 TS as written).
 
     Returns the patient and whether the news was applied: news older than what is known is kept and not applied.
+
+    Raises
+    ------
+    BadInput
+        ``patient_contradicts`` where the news would make another person of the patient; with `sure` a person has
+        looked and says that it is a correction.
     """
     main = main_identifier(facts)
     patient = find(session, main.issuer, main.value)
@@ -134,6 +151,8 @@ def hear(
         return patient, True
     if told_at and patient.told_at and _comparable(told_at) < _comparable(patient.told_at):
         return patient, False
+    if not sure and not patient.is_alias and contradicts(patient, facts):
+        raise BadInput("patient_contradicts")
     before = [patient.name, patient.sex, patient.birth_date]
     _write(patient, facts, only_missing=False)
     patient.told_at = told_at or patient.told_at

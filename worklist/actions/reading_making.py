@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from worklist import audit
 from worklist.actions import late
-from worklist.errors import BadInput, Broken, Conflict, NotFound
+from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import begin, can, move
 from worklist.people import HUREN, Actor
 from worklist.rules import routing
@@ -26,6 +26,7 @@ from worklist.tables import (
     ReadingOrder,
     ReadingStudy,
     Route,
+    SetAside,
     Study,
     StudyOrder,
     Transition,
@@ -56,7 +57,7 @@ def after_completion(session: Session, study: Study, now: datetime) -> None:
     else:
         _join(session, reading, study, orders, HUREN, now)
     _performed(session, orders, HUREN, now)
-    if reading.due_at is None and reading.state in ("unread", "drafted", "in review"):
+    if reading is not None and reading.due_at is None and reading.state in ("unread", "drafted", "in review"):
         reading.due_at = _due(session, reading.priority, orders, now)
 
 
@@ -80,6 +81,8 @@ def open_emergency(session: Session, by: Actor, study_id: str, why: str, now: da
     if _reading_of_study(session, study) is not None:
         raise Conflict("study_is_being_read")
     reading = _open(session, study, (), by, now, priority="STAT")
+    if reading is None:
+        raise Conflict("no_center")
     audit.note(
         session,
         by,
@@ -91,6 +94,34 @@ def open_emergency(session: Session, by: Actor, study_id: str, why: str, now: da
         why=why,
     )
     return reading
+
+
+def open_missing(session: Session, by: Actor, now: datetime) -> None:
+    """A center was made: studies that had nobody to read them get their readings."""
+    rows = session.scalars(select(SetAside).where(SetAside.reason == "no_center", SetAside.state == "waiting")).all()
+    for row in rows:
+        study = session.get_one(Study, row.study_id)
+        orders = _orders(session, study)
+        if orders and _reading_of_study(session, study) is None and _open(session, study, orders, by, now) is None:
+            continue
+        move(session, "set aside", row, "settle", by, now, "center made")
+
+
+def open_again(session: Session, reading: Reading, orders: Sequence[Order], by: Actor, now: datetime) -> None:
+    """A report was withdrawn: its orders are read anew, over the studies that still belong to them.
+
+    The new reading is signed by a doctor like any other; no words are carried over.
+    """
+    studies = session.scalars(
+        select(Study).join(ReadingStudy, ReadingStudy.study_id == Study.id).where(ReadingStudy.reading_id == reading.id)
+    ).all()
+    anew: Reading | None = None
+    for study in studies:
+        if anew is None:
+            anew = _open(session, study, orders, by, now)
+        else:
+            session.add(ReadingStudy(reading_id=anew.id, study_id=study.id))
+    session.flush()
 
 
 def _orders(session: Session, study: Study) -> list[Order]:
@@ -127,9 +158,12 @@ def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Ord
     if fresh:
         session.add(ReadingStudy(reading_id=reading.id, study_id=study.id))
     issued = late.current_version(session, reading.id)
-    for order in orders:
-        if session.get(ReadingOrder, (reading.id, order.id)) is None and issued is None:
+    uncovered = [order for order in orders if session.get(ReadingOrder, (reading.id, order.id)) is None]
+    if issued is None:
+        for order in uncovered:
             session.add(ReadingOrder(reading_id=reading.id, order_id=order.id))
+    elif uncovered:
+        _open(session, study, uncovered, by, now)  # what was issued does not answer an order that came later
     if reading.patient_id is None:
         reading.patient_id = study.patient_id
     session.flush()
@@ -164,10 +198,15 @@ def _came_since_return(session: Session, reading: Reading, study: Study) -> bool
 
 def _open(
     session: Session, study: Study, orders: Sequence[Order], by: Actor, now: datetime, priority: str = ""
-) -> Reading:
+) -> Reading | None:
+    """Open a reading. None where no center reads the discipline: that is shown, and mended by making the center."""
     priority = priority or most_urgent([order.priority for order in orders])
     procedure = next((order.procedure for order in orders if order.procedure is not None), None)
-    center_id, group_id, route_id = _route(session, study, procedure, priority, now)
+    goes_to = _route(session, study, procedure, priority, now)
+    if goes_to is None:
+        _show_no_center(session, study, now)
+        return None
+    center_id, group_id, route_id = goes_to
     reading = Reading(
         center_id=center_id,
         group_id=group_id,
@@ -190,13 +229,10 @@ def _open(
 
 def _route(
     session: Session, study: Study, procedure: Procedure | None, priority: str, now: datetime
-) -> tuple[str, str | None, str | None]:
+) -> tuple[str, str | None, str | None] | None:
     """Center, reader group and route for a case. Where no route fits, the first center of the discipline catches it.
 
-    Raises
-    ------
-    Broken
-        ``no_center`` if there is no center of the discipline at all.
+    None if there is no center of the discipline at all.
     """
     institution = session.get_one(Institution, study.institution_id)
     case = routing.Case(
@@ -222,9 +258,16 @@ def _route(
     if rule is not None:
         return rule.center_id, rule.group_id, rule.id
     center = session.scalar(select(Center.id).where(Center.discipline == case.discipline).order_by(Center.id).limit(1))
-    if center is None:
-        raise Broken("no_center", discipline=case.discipline)
-    return center, None, None
+    return None if center is None else (center, None, None)
+
+
+def _show_no_center(session: Session, study: Study, now: datetime) -> None:
+    shown = select(SetAside.id).where(
+        SetAside.study_id == study.id, SetAside.reason == "no_center", SetAside.state == "waiting"
+    )
+    if session.scalar(shown.limit(1)) is None:
+        row = SetAside(kind="study", institution_id=study.institution_id, study_id=study.id, reason="no_center", at=now)
+        begin(session, "set aside", row, "set aside", HUREN, now, row.reason)
 
 
 def _due(session: Session, priority: str, orders: Sequence[Order], now: datetime) -> datetime:

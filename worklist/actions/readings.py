@@ -171,11 +171,10 @@ def new_draft(
     reason: str = "",
 ) -> ReportVersion:
     """The next version of a reading's report, as a draft."""
-    last = session.scalar(select(func.max(ReportVersion.number)).where(ReportVersion.reading_id == reading.id))
     text = text or ReportText()
     draft = ReportVersion(
         reading_id=reading.id,
-        number=(last or 0) + 1,
+        number=next_number(session, reading.id),
         kind=kind,
         findings=text.findings,
         impression=text.impression,
@@ -188,6 +187,12 @@ def new_draft(
     begin(session, "report version", draft, "write", by, now, reason)
     session.flush()
     return draft
+
+
+def next_number(session: Session, reading_id: str) -> int:
+    """The number of the next version; discarded ones keep theirs."""
+    last = session.scalar(select(func.max(ReportVersion.number)).where(ReportVersion.reading_id == reading_id))
+    return (last or 0) + 1
 
 
 def submit(session: Session, by: Actor, reading_id: str, now: datetime) -> Reading:

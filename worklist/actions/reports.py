@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import critical, deliveries, late, readings
+from worklist.actions import critical, deliveries, late, reading_making, readings
 from worklist.actions.patients import facts_of
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import CoveredOrder, ReportStatus, ReportText, SignedReport
@@ -98,8 +98,9 @@ def issue(
     Raises
     ------
     Conflict
-        ``draft_is_newer`` if the words changed since, ``case_changed`` if studies, orders or the patient did.
+        ``draft_is_newer`` if the words changed since, ``somebody_was_faster`` if studies, orders or the patient did.
     """
+    _require_same_signer(by, prepared)
     draft = session.get(ReportVersion, prepared.version_id)
     if draft is None or draft.state != "draft" or draft.revision != prepared.revision:
         raise Conflict("draft_is_newer", revision=draft.revision if draft else 0)
@@ -224,7 +225,7 @@ def prepare_withdrawal(session: Session, by: Actor, reading_id: str, why: str, n
         raise Conflict("cannot_move", machine="reading", state=reading.state, verb="withdraw")
     text = ReportText(current.findings, current.impression, current.critical)
     report = _report(session, reading, current, "withdrawal", text, by, now)
-    report = replace(report, version=current.number + 1, reason=why)
+    report = replace(report, version=readings.next_number(session, reading.id), reason=why)
     return Prepared(report, current.id, current.revision, "withdrawal")
 
 
@@ -232,9 +233,11 @@ def withdraw(
     session: Session, by: Actor, prepared: Prepared, document_key: str, document_sha256: str, now: datetime
 ) -> ReportVersion:
     """Issue a withdrawal: a version of its own, delivered to everyone who had an earlier one."""
+    _require_same_signer(by, prepared)
     current = session.get_one(ReportVersion, prepared.version_id)
     reading = readings.get(session, by, current.reading_id)
-    if late.current_version(session, reading.id) is not current:
+    newest = readings.next_number(session, reading.id) == prepared.report.version
+    if late.current_version(session, reading.id) is not current or not newest:
         raise Conflict("draft_is_newer")
     version = ReportVersion(
         id=new_id(),
@@ -263,6 +266,7 @@ def withdraw(
         if can("order", order, "reopen"):
             move(session, "order", order, "reopen", by, now, prepared.report.reason)
     critical.retract_all(session, by, reading, prepared.report.reason, now)
+    reading_making.open_again(session, reading, readings.orders_of(session, reading), by, now)
     deliveries.owe(session, reading, version, by, now)
     _note(session, by, "report withdrawn", reading, version, now, prepared.report.reason)
     return version
@@ -347,9 +351,14 @@ def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
     )
 
 
-def _require_unchanged(
-    session: Session, reading: Reading, draft: ReportVersion, prepared: Prepared, by: Actor
-) -> None:
+def _require_same_signer(by: Actor, prepared: Prepared) -> None:
+    """What was checked for one person is issued by that person."""
+    by.require_scope("sign")
+    if prepared.report.signer != by.name:
+        raise Forbidden("role_needed", roles="senior reader")
+
+
+def _require_unchanged(session: Session, reading: Reading, draft: ReportVersion, prepared: Prepared, by: Actor) -> None:
     """Refuse if the case is no longer what was prepared: a study was moved, a patient corrected, an order joined.
 
     The studies stay locked until the end of the transaction, so that none is moved and no image slips in unseen.
@@ -362,7 +371,7 @@ def _require_unchanged(
     present = _report(session, reading, draft, prepared.status, prepared.report.text, by, prepared.report.signed_at)
     linked = all(s.link in ("matched", "matched by a person", "moved") for s in studies)
     if not linked or replace(present, instances=()) != replace(prepared.report, instances=()):
-        raise Conflict("case_changed")
+        raise Conflict("somebody_was_faster", machine="reading", state=reading.state, verb="sign")
 
 
 def _evidence(session: Session, study: Study) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from worklist import audit
+from worklist import audit, outbox
 from worklist.actions import linking, reading_making
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import KnownDevice, ProcedureStepFacts
@@ -48,7 +48,7 @@ def create_step(session: Session, device: KnownDevice, facts: ProcedureStepFacts
     orders = _orders(session, device, facts)
     step = ProcedureStep(
         device_id=device.id,
-        institution_id=orders[0].institution_id if orders else device.institutions[0],
+        institution_id=_institution(device, orders),
         sop_instance_uid=facts.sop_instance_uid,
         references=[
             [r.accession_number, r.study_instance_uid, r.requested_procedure_id, r.scheduled_step_id]
@@ -99,6 +99,14 @@ def set_step(session: Session, device: KnownDevice, facts: ProcedureStepFacts, n
             order.note = "step_discontinued"  # the township's page asks a person: scan again, or give up
     session.flush()
     for study in _studies(session, step):
+        look_again = check_arrival(session, study.id, now)
+        if look_again is not None:
+            outbox.hasten(session, "check_arrival", study.id, look_again)
+
+
+def note_object(session: Session, study: Study, now: datetime) -> None:
+    """An object has come: if it was the last one that the devices listed, the study is complete now."""
+    if study.arrival == "arriving" and study.expected is not None and study.instances >= study.expected:
         check_arrival(session, study.id, now)
 
 
@@ -159,9 +167,7 @@ def answer_discontinued(session: Session, by: Actor, order_id: str, scan_again: 
 
 def _find(session: Session, device: KnownDevice, uid: str) -> ProcedureStep | None:
     return session.scalar(
-        select(ProcedureStep).where(
-            ProcedureStep.sop_instance_uid == uid, ProcedureStep.institution_id.in_(device.institutions)
-        )
+        select(ProcedureStep).where(ProcedureStep.sop_instance_uid == uid, ProcedureStep.device_id == device.id)
     )
 
 
@@ -197,9 +203,18 @@ def _studies(session: Session, step: ProcedureStep) -> list[Study]:
     query = (
         select(Study)
         .join(ProcedureStepStudy, ProcedureStepStudy.study_instance_uid == Study.study_instance_uid)
-        .where(ProcedureStepStudy.step_id == step.id, Study.institution_id == step.institution_id)
+        .where(
+            ProcedureStepStudy.step_id == step.id,
+            or_(Study.institution_id == step.institution_id, Study.device_id == step.device_id),
+        )
     )
     return list(session.scalars(query))
+
+
+def _institution(device: KnownDevice, orders: list[Order]) -> str | None:
+    """Whose work a step is: that of its orders, else of a device that speaks for one institution only."""
+    known = {order.institution_id for order in orders} or set(device.institutions)
+    return known.pop() if len(known) == 1 else None
 
 
 def _patience(session: Session, study: Study) -> tuple[timedelta, timedelta]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from worklist.actions import late, linking
-from worklist.errors import NotFound
+from worklist.actions import late, linking, steps
+from worklist.actions.devices import known
+from worklist.errors import Conflict, NotFound
 from worklist.facts import KnownDevice, ObjectFacts, StoredBytes
 from worklist.moves import begin, move
 from worklist.people import HUREN, Actor, device_actor
 from worklist.rules.objects import is_evidence
-from worklist.tables import Instance, Institution, Order, Series, SetAside, Study
+from worklist.tables import Device, Instance, Institution, Order, Series, SetAside, Study
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ def receive_object(
     by = device_actor(device.id, device.name, device.institutions)
     institution = _institution(session, device, facts)
     if institution is None:
-        set_aside_object(session, device, stored.key, "institution_unclear", {}, now)
-        return Receipt("conflict")
+        return Receipt(_nobodys(session, device, facts, stored, now))
     study = session.scalar(
         select(Study).where(
             Study.institution_id == institution.id, Study.study_instance_uid == facts.study_instance_uid
@@ -76,6 +76,7 @@ def receive_object(
         late.note_late_images(session, study, [(facts.sop_instance_uid, stored.sha256)], now)
     if study.link == "unlinked":
         linking.match_study(session, study, device.institutions, now)
+    steps.note_object(session, study, now)
     return Receipt("stored", study.id)
 
 
@@ -93,6 +94,53 @@ def set_aside_object(
         at=now,
     )
     begin(session, "set aside", row, "set aside", HUREN, now, reason)
+
+
+def _nobodys(
+    session: Session, device: KnownDevice, facts: ObjectFacts, stored: StoredBytes, now: datetime
+) -> Literal["conflict", "duplicate"]:
+    """Keep an object of a device that speaks for several institutions and does not say for which: one row a study."""
+    params = {"study_instance_uid": facts.study_instance_uid}
+    rows = session.scalars(
+        select(SetAside)
+        .where(SetAside.device_id == device.id, SetAside.reason == "institution_unclear", SetAside.state == "waiting")
+        .with_for_update()  # its lists are read, added to and written: no key may be lost
+    )
+    row = next((r for r in rows if r.params == params), None)
+    if row is None:
+        row = SetAside(kind="object", device_id=device.id, reason="institution_unclear", params=params, at=now)
+        row.store_keys, row.digests = [stored.key], [stored.dataset_sha256]
+        begin(session, "set aside", row, "set aside", HUREN, now, row.reason)
+        return "conflict"
+    if stored.dataset_sha256 in row.digests:
+        return "duplicate"
+    row.store_keys = [*row.store_keys, stored.key]
+    row.digests = [*row.digests, stored.dataset_sha256]
+    return "conflict"
+
+
+def waiting_objects(
+    session: Session, by: Actor, set_aside_id: str, institution_id: str
+) -> tuple[list[str], KnownDevice]:
+    """Store keys of objects whose institution was unclear, and their device, narrowed to the one that a person chose.
+
+    Raises
+    ------
+    NotFound, Conflict
+        no such row; nothing in it can be filed; the device may not speak for the institution.
+    """
+    by.require_scope("admin")
+    by.require("PACS admin")
+    row = session.get(SetAside, set_aside_id)
+    device = session.get(Device, row.device_id) if row is not None and row.device_id else None
+    if row is None or device is None:
+        raise NotFound("no_such_thing_set_aside")
+    if row.reason != "institution_unclear" or row.state != "waiting" or not row.store_keys:
+        raise Conflict("nothing_to_replay")
+    whole = known(session, device)
+    if institution_id not in whole.institutions:
+        raise NotFound("no_such_institution")
+    return list(row.store_keys), replace(whole, institutions=(institution_id,))
 
 
 def settle_set_aside(session: Session, by: Actor, set_aside_id: str, dismiss: bool, why: str, now: datetime) -> None:
@@ -277,6 +325,8 @@ def _conflict(
 
 def _acquired_at(facts: ObjectFacts, institution: Institution) -> datetime | None:
     """UTC beside Study Date and Time: by the offset tag, else the institution's zone; None if there is no time."""
+    if not facts.study_time:
+        return None  # midnight would be made up
     digits = facts.study_time.split(".")[0].ljust(6, "0")
     try:
         if facts.timezone_offset:

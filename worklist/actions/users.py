@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.errors import BadInput, Conflict, NotFound
+from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.people import CENTER_ROLES, HUREN, ROLES, Actor, actor_of, close_sessions_of, create_token
 from worklist.tables import ApiToken, Center, Institution, ReaderGroup, User, UserGroup, UserRole
 
@@ -118,6 +118,8 @@ def make_token(
     user = find_login(session, login)
     if user is None:
         raise NotFound("no_such_user")
+    if by is not HUREN and user.id != by.id and "sign" in scopes:
+        raise Forbidden("sign_token_is_personal")  # nobody else signs in a doctor's name
     audit.note(session, by, "token made", now, thing="user", thing_id=user.id, detail={"scopes": list(scopes)})
     return create_token(session, user.id, name, scopes, now, life)
 

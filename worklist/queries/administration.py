@@ -30,6 +30,7 @@ from worklist.queries.views import (
     RefusedRow,
     RouteRow,
     SetAsideRow,
+    StuckJob,
     UserRow,
 )
 from worklist.tables import (
@@ -45,6 +46,7 @@ from worklist.tables import (
     Message,
     OnDuty,
     Order,
+    OutboxRow,
     Procedure,
     ReaderGroup,
     Reading,
@@ -223,7 +225,7 @@ def users(session: Session, by: Actor, now: datetime) -> list[UserRow]:
     """People and their roles. For the security admin."""
     by.require_scope("people")
     by.require("security admin")
-    names: dict[str, str] = dict(session.execute(select(Center.id, Center.name)).tuples())
+    names: dict[str, str] = dict(session.execute(select(Center.id, Center.name)).all())
     groups: dict[str, list[str]] = defaultdict(list)
     for membership in session.scalars(select(UserGroup)):
         groups[membership.user_id].append(membership.group_id)
@@ -335,6 +337,18 @@ def deliveries(session: Session, by: Actor, *, status: str = "", after: str = ""
     return Page(tuple(parts.deliveries(session, shown)), shown[-1].id if len(found) > limit else "")
 
 
+def stuck_jobs(session: Session, by: Actor) -> list[StuckJob]:
+    """Jobs that wait for a person, the oldest first, but for deliveries, which have a list of their own."""
+    _admin(by)
+    rows = session.scalars(
+        select(OutboxRow)
+        .where(OutboxRow.stage == "stuck", OutboxRow.kind != "send_delivery")
+        .order_by(OutboxRow.seq)
+        .limit(200)
+    )
+    return [StuckJob(r.seq, r.kind, r.thing_id, r.attempts, r.last_error, r.created_at) for r in rows]
+
+
 def refused_callers(session: Session, by: Actor, *, limit: int = 200) -> list[RefusedRow]:
     """Callers who were sent away, the latest first. For the PACS admin."""
     _admin(by)
@@ -399,7 +413,7 @@ def _messages(session: Session, found: Iterable[Message]) -> list[MessageRow]:
     numbers: dict[str, str] = dict(
         session.execute(
             select(Order.id, Order.accession_number).where(Order.id.in_({m.order_id for m in rows if m.order_id}))
-        ).tuples()
+        ).all()
     )
     return [
         MessageRow(
@@ -429,4 +443,4 @@ def _messages(session: Session, found: Iterable[Message]) -> list[MessageRow]:
 
 def _names(session: Session, table: Any, ids: Iterable[str | None]) -> dict[str, str]:
     wanted = {i for i in ids if i}
-    return dict(session.execute(select(table.id, table.name).where(table.id.in_(wanted))).tuples())
+    return dict(session.execute(select(table.id, table.name).where(table.id.in_(wanted))).all())

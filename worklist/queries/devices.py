@@ -14,7 +14,7 @@ from worklist.queries.scope import wildcard
 from worklist.tables import Institution, Order, Patient, Procedure
 
 LIMIT = 1000
-"""Answers to one query; a device that asks for everything gets the most urgent and oldest."""
+"""Answers to one query; a device that asks for everything gets the oldest."""
 
 
 def worklist_items(session: Session, device: KnownDevice, query: WorklistQuery, now: datetime) -> list[WorklistItem]:
@@ -88,7 +88,11 @@ def _name(pattern: str) -> ColumnElement[bool]:
     whole = pattern.rstrip("^")  # trailing empty components do not count (PS3.4 C.2.2.2.1.1)
     plain = whole.replace("^", "")
     return or_(
-        *(wildcard(column, text, fold=True) for column in (Patient.name_alphabetic, Patient.name) for text in (whole, plain))
+        *(
+            wildcard(column, text, fold=True)
+            for column in (Patient.name_alphabetic, Patient.name)
+            for text in (whole, plain)
+        )
     )
 
 

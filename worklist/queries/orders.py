@@ -209,7 +209,7 @@ def _rows(session: Session, orders: Sequence[Order], now: datetime) -> list[Orde
         )
     }
     people = {r.holder_id or r.writer_id for r in readings.values()} - {None}
-    names: dict[str, str] = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).tuples())
+    names: dict[str, str] = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).all())
     found = []
     for order in orders:
         its_reading = readings.get(order.id)

@@ -32,7 +32,7 @@ def versions(session: Session, reading_id: str) -> list[VersionView]:
         select(ReportVersion).where(ReportVersion.reading_id == reading_id).order_by(ReportVersion.number.desc())
     ).all()
     people = {v.writer_id for v in found} | {v.signer_id for v in found if v.signer_id}
-    names = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).tuples())
+    names = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).all())
     return [
         VersionView(
             id=v.id,
@@ -60,7 +60,7 @@ def versions(session: Session, reading_id: str) -> list[VersionView]:
 def studies(session: Session, found: Sequence[Study]) -> list[StudyRow]:
     """Studies as rows, in their order."""
     devices = dict(
-        session.execute(select(Device.id, Device.name).where(Device.id.in_({s.device_id for s in found}))).tuples()
+        session.execute(select(Device.id, Device.name).where(Device.id.in_({s.device_id for s in found}))).all()
     )
     readings = dict(
         session.execute(
@@ -68,7 +68,7 @@ def studies(session: Session, found: Sequence[Study]) -> list[StudyRow]:
             .join(Reading, Reading.id == ReadingStudy.reading_id)
             .where(ReadingStudy.study_id.in_([s.id for s in found]), Reading.kind == "primary")
             .order_by(Reading.id)
-        ).tuples()
+        ).all()
     )
     return [
         StudyRow(
@@ -172,7 +172,7 @@ def deliveries(session: Session, query: Iterable[Delivery]) -> list[DeliveryRow]
     names = dict(
         session.execute(
             select(Institution.id, Institution.name).where(Institution.id.in_({d.institution_id for d in found}))
-        ).tuples()
+        ).all()
     )
     return [
         DeliveryRow(

@@ -199,10 +199,10 @@ def rows(session: Session, readings: Sequence[Reading], now: datetime) -> list[R
         .where(ReportVersion.reading_id.in_(ids), ReportVersion.status != "")
         .order_by(ReportVersion.number)
     )
-    issued: dict[str, str] = dict(session.execute(newest).tuples())
+    issued: dict[str, str] = dict(session.execute(newest).all())
     people = [r.holder_id for r in readings] + [r.writer_id for r in readings]
     wanted = select(User.id, User.name).where(User.id.in_({p for p in people if p}))
-    names: dict[str, str] = dict(session.execute(wanted).tuples())
+    names: dict[str, str] = dict(session.execute(wanted).all())
     critical = set(
         session.scalars(
             select(CriticalResult.reading_id).where(

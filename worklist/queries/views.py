@@ -508,6 +508,18 @@ class RefusedRow:
 
 
 @dataclass(frozen=True)
+class StuckJob:
+    """A job that failed in a way nobody foresaw, until a person lets it run again."""
+
+    seq: int
+    kind: str
+    thing_id: str
+    attempts: int
+    error: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
 class AuditView:
     """One audit row."""
 

@@ -1,7 +1,7 @@
 """The tables. Only modules of `worklist` (and migrations) import them; floors above use actions and queries."""
 
 from worklist.tables.base import Base, new_id
-from worklist.tables.ledger import AuditRow, AuditSeal, Counter, Message, OutboxRow, SetAside, Transition
+from worklist.tables.ledger import AuditRow, AuditSeal, Counter, Installation, Message, OutboxRow, SetAside, Transition
 from worklist.tables.patients import Patient, PatientIdentifier
 from worklist.tables.people import ApiToken, User, UserGroup, UserRole, WebSession
 from worklist.tables.places import (
@@ -49,6 +49,7 @@ __all__ = [
     "DeviceAddress",
     "DeviceInstitution",
     "Endpoint",
+    "Installation",
     "Instance",
     "Institution",
     "LateImages",

@@ -130,6 +130,14 @@ class AuditSeal(Ledger):
     digest: Mapped[str]
 
 
+class Installation(Base):
+    """What this database belongs together with: the marker of its object store."""
+
+    __tablename__ = "installation"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
 class Counter(Base):
     """A named counter; accession numbers come from it."""
 

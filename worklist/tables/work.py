@@ -147,7 +147,7 @@ class ProcedureStep(Thing):
     __tablename__ = "procedure_step"
     state: Mapped[str]
     device_id: Mapped[str] = mapped_column(Key, ForeignKey("device.id"))
-    institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"))
+    institution_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))  # None: not known yet
     sop_instance_uid: Mapped[str]
     references: Mapped[list[Any]] = mapped_column(default=list)
     instances: Mapped[list[Any] | None]  # SOP Instance UIDs, None where the device did not list any
@@ -156,7 +156,7 @@ class ProcedureStep(Thing):
     reason: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    __table_args__ = (UniqueConstraint("institution_id", "sop_instance_uid"),)
+    __table_args__ = (UniqueConstraint("device_id", "sop_instance_uid"),)
 
 
 class ProcedureStepStudy(Base):

@@ -1,0 +1,27 @@
+"""The HTTP API: JSON in snake_case, OpenAPI at ``/api/openapi.json``, a bearer token or a browser session."""
+
+from __future__ import annotations
+
+from reading_room.api import (
+    administration,
+    critical,
+    deliveries,
+    orders,
+    places,
+    readings,
+    reports,
+    studies,
+    users,
+)
+
+ROUTERS = (
+    readings.router,
+    reports.router,
+    orders.router,
+    studies.router,
+    critical.router,
+    deliveries.router,
+    administration.router,
+    places.router,
+    users.router,
+)

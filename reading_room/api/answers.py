@@ -1,0 +1,89 @@
+"""How the API says no: ``{"error": {"code", "params", "message"}}`` with the right HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from gateway.http import NotSignedIn
+from reading_room.words import Words, error_text, language_of
+from worklist.errors import BadInput, Broken, Conflict, Forbidden, HurenError, NotFound, Refused, TryLater
+from worklist.people import Actor
+
+STATUS: Final[tuple[tuple[type[HurenError], int], ...]] = (
+    (NotSignedIn, 401),
+    (NotFound, 404),
+    (Forbidden, 403),
+    (Conflict, 409),
+    (BadInput, 422),
+    (Refused, 400),
+    (TryLater, 503),
+    (Broken, 500),
+)
+RETRY_AFTER: Final = "5"  # seconds
+
+
+class ErrorBody(BaseModel):
+    """Why a request was declined."""
+
+    code: str = Field(description="Stable and lower case; a program decides by this.")
+    params: dict[str, Any] = Field(description="Values that belong to the code, such as the present `revision`.")
+    message: str = Field(description="For a person, in their language.")
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody
+
+
+def status_of(error: HurenError) -> int:
+    """The HTTP status for an error."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def understood(error: Exception) -> tuple[int, str, Mapping[str, object]]:
+    """(HTTP status, code, params) of anything that an endpoint or the framework raises."""
+    if isinstance(error, HurenError):
+        return status_of(error), error.code, error.params
+    if isinstance(error, RequestValidationError):
+        if any(e["type"] == "json_invalid" for e in error.errors()):
+            return 400, "request_malformed", {}
+        # Names only: the values may be clinical, or not even text.
+        names = dict.fromkeys(".".join(str(part) for part in e["loc"][1:]) or "body" for e in error.errors())
+        return 422, "fields_wrong", {"fields": ", ".join(_printable(name) for name in list(names)[:20])}
+    if isinstance(error, HTTPException):
+        code = {404: "page_not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(
+            error.status_code, "request_malformed"
+        )
+        return error.status_code, code, {}
+    return 500, "unexpected_error", {}
+
+
+def refusal(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that was declined, in the language of whoever asked."""
+    status, code, params = understood(error)
+    found = getattr(request.state, "actor", None)
+    words = Words(language_of(request, found if isinstance(found, Actor) else None))
+    shown = {name: _plain(value) for name, value in params.items()}
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    elif status == 503:
+        headers["Retry-After"] = RETRY_AFTER
+    body = {"error": {"code": code, "params": shown, "message": error_text(code, params, words)}}
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, bool | int | float | None) else _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:200])

@@ -1,0 +1,111 @@
+"""Signing: read and check, store the document durably, then issue in one short transaction.
+
+Between the second and the third step nothing is promised to anybody: a document without its transaction is an
+orphan of the object store. A draft that changed meanwhile is refused, and the signer looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from gateway.http import Web
+from reading_room import passwords
+from worklist.actions import reports
+from worklist.actions.reports import Prepared
+from worklist.documents import to_canonical
+from worklist.errors import Forbidden, Refused
+from worklist.facts import ReportText
+from worklist.people import Actor
+from worklist.queries import reports as issued
+from worklist.queries.views import VersionView
+
+Issue = Callable[[Session, Actor, Prepared, str, str, datetime], object]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What became of a correction: signed at once, or a draft that the actor holds (`signed` is None)."""
+
+    reading_id: str
+    signed: VersionView | None
+
+
+def confirm(web: Web, by: Actor, password: str) -> None:
+    """Who signs from a browser proves again who they are; a token was given its scope `sign` on purpose.
+
+    Raises
+    ------
+    Forbidden
+        ``password_needed`` or ``password_wrong``.
+    """
+    if not by.session_id:
+        return
+    if not password:
+        raise Forbidden("password_needed")
+    passwords.verify(web.database, by, password, web.clock())
+
+
+def sign(web: Web, by: Actor, reading_id: str, *, preliminary: bool = False) -> VersionView:
+    """Sign the draft of a case; returns the issued version.
+
+    Raises
+    ------
+    Refused, TryLater, Broken
+        as `worklist.actions.reports.prepare` and the object store; nothing is issued then.
+    """
+    now = web.clock()
+    prepared = web.database.read(lambda session: reports.prepare(session, by, reading_id, now, preliminary=preliminary))
+    return _issue(web, by, prepared, reports.issue, now)
+
+
+def withdraw(web: Web, by: Actor, report_id: str, why: str) -> VersionView:
+    """Withdraw a signed report; returns the withdrawal, which goes to everyone who had an earlier version."""
+    now = web.clock()
+    prepared = web.database.read(lambda session: reports.prepare_withdrawal(session, by, report_id, why, now))
+    return _issue(web, by, prepared, reports.withdraw, now)
+
+
+def correct(
+    web: Web,
+    by: Actor,
+    report_id: str,
+    text: ReportText,
+    why: str,
+    *,
+    addendum: bool = False,
+    sign_now: bool = True,
+) -> Correction:
+    """Begin a correction or an addendum, and sign it at once where the actor may (`reports.may_sign_correction`).
+
+    Otherwise it stays a draft that the actor holds: it is submitted, and another person signs it. If signing fails
+    after it was begun, it waits in review, held by the actor, to be signed again or given up.
+    """
+    now = web.clock()
+
+    def begin(session: Session) -> bool:
+        at_once = sign_now and reports.may_sign_correction(session, by, report_id)
+        reports.correct(session, by, report_id, text, why, now, addendum=addendum, as_reviewer=at_once)
+        return at_once
+
+    at_once = web.database.write(begin)
+    return Correction(report_id, sign(web, by, report_id) if at_once else None)
+
+
+def _issue(web: Web, by: Actor, prepared: Prepared, issue: Issue, now: datetime) -> VersionView:
+    document = to_canonical(prepared.report)
+    stored = web.store.put([document], kind="json", into_reserve=True)
+    report_id = prepared.report.report_id
+
+    def work(session: Session) -> VersionView:
+        issue(session, by, prepared, stored.key, stored.sha256, now)
+        return issued.versions(session, by, report_id, now)[0]
+
+    try:
+        return web.database.write(work)
+    except Refused:
+        web.store.delete(stored.key)  # certainly not issued; after any other error it may have been
+        raise

@@ -1,0 +1,1 @@
+"""The people's floor, without sockets and files."""
