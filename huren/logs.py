@@ -6,10 +6,12 @@ name that is not known to be harmless is dropped.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -29,6 +31,21 @@ def _only_harmless(_logger: object, _method: str, fields: MutableMapping[str, An
     return fields
 
 
+class _Stderr(io.TextIOBase):
+    """Standard error, where a line that cannot be written is lost: a full disk must not stop the work as well."""
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def configure(level: str = "info") -> None:
     """Set up structlog and the standard library's logging, once, at the start of a process."""
     structlog.configure(
@@ -39,7 +56,7 @@ def configure(level: str = "info") -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

@@ -114,6 +114,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     },
     "flag": {
         "control_id_reused": N_("control id used before"),
+        "mislabelled_character_set": N_("character set named wrongly"),
         "older_than_known": N_("older than what is known"),
     },
     "level": {"village": N_("village"), "township": N_("township"), "county": N_("county"), "city": N_("city")},
@@ -174,6 +175,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "critical result escalated": N_("critical result escalated"),
         "delivery replayed": N_("delivery replayed"),
         "message looked at": N_("message looked at"),
+        "message replayed": N_("message taken again"),
+        "job released": N_("job run again"),
         "code mapped": N_("code mapped"),
         "on-duty list changed": N_("on-duty list changed"),
         "institution saved": N_("institution saved"),
@@ -200,6 +203,11 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "endpoint": N_("endpoint"),
         "reader_group": N_("reader group"),
         "critical result": N_("critical result"),
+    },
+    "job": {
+        "check_arrival": N_("look whether all images have come"),
+        "escalate_critical": N_("escalate a critical result"),
+        "send_delivery": N_("send a report"),
     },
     "device kind": {
         "modality": N_("imaging device"),

@@ -46,5 +46,5 @@ def draw(store: ObjectStore, store_key: str, frame: int, side: int) -> bytes:
     BadInput
         ``no_preview``, ``no_such_frame``.
     """
-    with _AT_ONCE, store.open(store_key) as opened:
-        return frame_png(opened, frame, max_side=side)
+    with _AT_ONCE:
+        return frame_png(store.read(store_key), frame, max_side=side)

@@ -301,6 +301,8 @@ ERRORS: Final[dict[str, str]] = {
     "missing_step_status": N_("The state of the procedure step is missing."),
     # Inside
     "bad_store_key": N_("A stored file has a wrong name. Please tell the PACS admin."),
+    "other_store": N_("The database belongs to another object store."),
+    "delivery_stuck": N_("The delivery is stuck: a person has to look."),
     "counter_busy": N_("Numbers are being given out. Please try again."),
 }
 """Texts by error code; ``{name}`` stands for a parameter."""

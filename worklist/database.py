@@ -149,11 +149,12 @@ class _Writer:
                         done.append((job, result))
                     except Exception as error:  # noqa: BLE001 - handed to whoever queued the work
                         # Only this job's savepoint is undone; the others of the batch go on.
-                        job.future.set_exception(error)
+                        job.future.set_exception(_as_told(error))
+                        _require_transaction(session)
                     # The next closure must read the database, not what this one remembered.
                     session.expunge_all()
         except BaseException as error:
-            late = TryLater("database_away") if isinstance(error, OperationalError) else error
+            late = _as_told(error)
             for job in batch:
                 if not job.future.done():
                     job.future.set_exception(late)
@@ -162,6 +163,23 @@ class _Writer:
             return
         for job, result in done:
             job.future.set_result(result)
+
+
+def _as_told(error: BaseException) -> BaseException:
+    """The error for whoever queued the work: a full or failing disk is a reason to try later."""
+    if not isinstance(error, OperationalError):
+        return error
+    late = TryLater("database_away")
+    late.__cause__ = error
+    return late
+
+
+def _require_transaction(session: Session) -> None:
+    """Raise TryLater when SQLite has rolled back the whole transaction by itself, as it does after an I/O error or on
+    a full disk: the earlier work of the batch is gone, and a COMMIT would succeed without it."""
+    connection = session.connection().connection.driver_connection
+    if connection is None or not connection.in_transaction:
+        raise TryLater("database_away")
 
 
 def _sqlite_engine(url: str, begin: str, pool_size: int) -> Engine:

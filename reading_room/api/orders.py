@@ -28,7 +28,7 @@ from reading_room.api.fields import (
 )
 from reading_room.api.shapes import OrderOut, PatientOut, person
 from worklist import lifecycle
-from worklist.actions import orders
+from worklist.actions import looking, orders
 from worklist.errors import BadInput
 from worklist.facts import Identifier, OrderRequest, PatientFacts, PersonName, Priority, Sex
 from worklist.queries import orders as placed
@@ -129,7 +129,7 @@ def place_order(web: Served, by: Acting, body: OrderIn) -> OrderOut:
 def get_order(web: Served, by: Looking, order_id: PathId) -> OrderDetail:
     """An order with its report, critical results, deliveries and story."""
     now = web.clock()
-    return web.database.read(lambda s: placed.detail(s, by, order_id, now))
+    return web.database.write(lambda s: looking.open_order(s, by, order_id, now))
 
 
 @router.post("/orders/{order_id}/cancel")

@@ -16,7 +16,7 @@ from reading_room.api.access import Looking, LookingAtCases
 from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, Long, PathId, Plain, Revision, Search, Why
 from reading_room.api.shapes import VersionOut, WorklistItem
 from worklist import lifecycle
-from worklist.actions import critical, late, readings, reports
+from worklist.actions import critical, late, looking, readings, reports
 from worklist.errors import BadInput
 from worklist.facts import ReportText
 from worklist.people import Actor
@@ -118,7 +118,7 @@ def get_worklist(
 def get_case(web: Served, by: LookingAtCases, reading_id: PathId, response: Response) -> CaseView:
     """A case with its orders, studies, draft, versions, priors and story. The ETag is the draft's revision."""
     now = web.clock()
-    view = web.database.read(lambda s: cases.case(s, by, reading_id, now))
+    view = web.database.write(lambda s: looking.open_case(s, by, reading_id, now))
     if view.draft is not None:
         response.headers["ETag"] = f'"{view.draft.revision}"'
     return view

@@ -17,10 +17,7 @@ NOW = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)  # 09:30 in the township
 @pytest.fixture(params=["sqlite", "postgresql"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A county on a SQLite file, and again on PostgreSQL."""
-    if request.param == "sqlite":
-        url = sqlite_url(tmp_path / "huren.db")
-    else:
-        url = request.getfixturevalue("postgres_url")
+    url = sqlite_url(tmp_path / "huren.db") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     database = Database(url)
     try:
         yield build(database, NOW)

@@ -26,9 +26,8 @@ from tests import world as small_county
 from tests.peers.his import His
 from tests.peers.ports import LOOPBACK, answers, free_port
 from tests.peers.process import Process
-from worklist.actions import configuration
 from worklist.database import Database, sqlite_url
-from worklist.people import HUREN, SCOPES, create_token
+from worklist.people import SCOPES, create_token
 from worklist.queries.reports import store_keys
 from worklist.tables import Instance
 
@@ -43,8 +42,8 @@ def utc_now() -> datetime:
 class Server:
     """`huren serve` on a data folder of its own, with the county of `tests.world` and a HIS for TS01."""
 
-    def __init__(self, folder: Path, *, quiet_seconds: int | None = None) -> None:
-        """Make the county; nothing is started yet. `quiet_seconds` is the centers' quiet period."""
+    def __init__(self, folder: Path) -> None:
+        """Make the county; nothing is started yet."""
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(parents=True)
@@ -53,13 +52,6 @@ class Server:
         self.store = FolderStore(self.data / "objects")
         self.his = His()
         small_county.point_endpoint(self.world, "TS01", self.his.port)
-        if quiet_seconds is not None:
-            for center in self.world.centers.values():
-                self.database.write(
-                    lambda s, c=center: configuration.save_center(  # type: ignore[misc]
-                        s, HUREN, {"quiet_seconds": quiet_seconds}, utc_now(), id=c
-                    )
-                )
         self.web_port, self.dimse_port, self.mllp_port = free_port(), free_port(), free_port()
         self.starts: list[float] = []  # seconds that each start took until all doors answered
         self._tokens: dict[str, str] = {}
@@ -153,9 +145,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, quiet_seconds: int | None = None, logins: tuple[str, ...] = ()) -> Iterator[Server]:
+def serving(folder: Path, *, logins: tuple[str, ...] = ()) -> Iterator[Server]:
     """A server that is running; `logins` get tokens."""
-    server = Server(folder, quiet_seconds=quiet_seconds)
+    server = Server(folder)
     try:
         for login in logins:
             server.token(login)

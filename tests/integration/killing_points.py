@@ -1,12 +1,14 @@
-"""Killing the server at one of its system calls: `strace` sends SIGKILL as the call begins.
+"""Killing the server at one of its system calls, or letting the call fail: `strace` does it as the call begins.
 
 Where chance may miss the few microseconds between a rename and a commit, the sweep goes through every call in turn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.integration.killing import Server
@@ -43,3 +45,17 @@ class Trap:
             return False
         self._process.wait(10)
         return True
+
+
+@contextlib.contextmanager
+def failing(server: Server, call: str, error: str) -> Iterator[None]:
+    """Every `call` of the running server fails with `error` (an errno's name) until the end of the block."""
+    with Process(
+        [
+            installed("strace", "strace"),
+            *("-f", "-p", str(server.pid), "-e", f"trace={call}", "-e", f"inject={call}:error={error}"),
+        ],
+        log=server.folder / f"strace-{call}-{error}.log",
+    ) as process:
+        process.wait_until(lambda: " attached" in process.output)
+        yield

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-import hl7
 import httpx
 
 from tests.integration.killing import Count, Server, utc_now
 from worklist.documents import from_canonical
 from worklist.facts import StoredBytes
-from worklist.tables import Delivery, Message, OutboxRow, Reading, ReportVersion
+from worklist.tables import Delivery, OutboxRow, Reading, ReportVersion
 
 WRITER, SIGNER = "reader1", "senior1"
 STEPS: Final = ("claim", "save", "save more", "submit", "review", "sign")
@@ -50,7 +49,6 @@ class Readers:
         self.chance = chance
         self.cases: list[Case] = []
         self.count = Count()
-        self.signed_again = 0
         for login in (WRITER, SIGNER):
             server.token(login)
 
@@ -83,6 +81,12 @@ class Readers:
             except httpx.TransportError:
                 pass  # goes on after the restart
 
+    def play_until(self, case: Case, step: str) -> None:
+        """Take one case up to a step, that one included."""
+        with self.server.client(WRITER) as writer, self.server.client(SIGNER) as signer:
+            while case.last != step:
+                self._step(case, writer, signer)
+
     def _step(self, case: Case, writer: httpx.Client, signer: httpx.Client) -> None:
         step = STEPS[len(case.done)]
         is_repeated, case.tried = case.tried == step, step
@@ -106,7 +110,6 @@ class Readers:
         with self.server.client(SIGNER) as signer:
             for case in self.cases:
                 answer = signer.post(f"/api/readings/{case.reading_id}/sign")
-                self.signed_again += 1
                 if answer.status_code != 409:
                     faults.append(f"{case.placer} signed again: {answer.status_code}")
         return faults
@@ -187,9 +190,3 @@ class Readers:
         """How many messages the HIS got more than once, which it can tell by their control id."""
         ids = Counter(str(message.segment("MSH")[10]) for message in self.server.his.received)
         return sum(1 for times in ids.values() if times > 1)
-
-
-def recorded_answers(server: Server) -> list[str]:
-    """MSA-1 of every answer that the server recorded for what it sent."""
-    rows = server.world.rows(Message, Message.direction == "out", Message.answer != b"")
-    return [str(hl7.parse(row.answer.decode()).segment("MSA")[1]) for row in rows]

@@ -53,6 +53,9 @@ def take_message(
 
     `content` is the error if it could not be translated; `flags` are what the door noticed while reading it.
     """
+    # One sender may bring the same bytes over two connections at once: one after the other, so that the second gets
+    # the stored answer. SQLite has one writer anyway and ignores the lock.
+    session.execute(select(Device.id).where(Device.id == device.id).with_for_update())
     same_key = session.scalars(
         select(Message)
         .where(

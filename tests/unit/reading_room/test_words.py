@@ -1,66 +1,64 @@
-"""Every code that this program raises, and every state and verb it may show, has words in both languages."""
+"""Which language is answered in, and what an error says."""
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import pytest
+from starlette.requests import Request
 
-from reading_room.labels import LABELS
-from reading_room.words import ERRORS, LANGUAGES, Words
-from worklist import lifecycle, people
-from worklist.facts import PRIORITIES
-
-ROOT = Path(__file__).resolve().parents[3]
-FLOORS = ("worklist", "interfaces", "gateway", "reading_room", "huren")
-ERROR_NAMES = {
-    "BadInput", "Broken", "Conflict", "Forbidden", "NotFound", "NotSignedIn", "PasswordMustChange", "Refused", "TryLater"
-}  # fmt: skip
-# Where a code is made from parts: what it can come to.
-COMPOSED = {"order_cancelled", "order_recognised", "order_performed", "order_completed", "order_already_begun"}
+from reading_room.labels import problem
+from reading_room.words import DEFAULT_LANGUAGE, LANGUAGE_COOKIE, Words, error_text, language_of
+from worklist.people import Actor
 
 
-def _codes() -> dict[str, str]:
-    """Every literal code in the tree, and a file that raises it."""
-    found = {}
-    for floor in FLOORS:
-        for path in sorted((ROOT / floor).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if not isinstance(node, ast.Call) or not node.args:
-                    continue
-                called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-                for value in ast.walk(node.args[0]) if called in ERROR_NAMES else ():
-                    if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value.isidentifier():
-                        found[value.value] = str(path.relative_to(ROOT))
-    return found
+def _request(query: str = "", accept: str = "", cookie: str = "") -> Request:
+    headers = [(b"accept-language", accept.encode())] if accept else []
+    if cookie:
+        headers.append((b"cookie", f"{LANGUAGE_COOKIE}={cookie}".encode()))
+    return Request({"type": "http", "query_string": query.encode(), "headers": headers})
 
 
-def test_every_code_has_words() -> None:
-    codes = _codes()
-    assert len(codes) > 100
-    without = {code: where for code, where in codes.items() if code not in ERRORS and not code.endswith("_")}
-    assert not without
-    assert set(ERRORS) >= COMPOSED
+def test_the_address_wins_over_the_person_and_the_person_over_the_browser() -> None:
+    chinese = Actor(id="1", name="tech1", language="zh_CN")
+    assert language_of(_request("lang=en"), chinese) == "en"
+    assert language_of(_request(accept="en"), chinese) == "zh_CN"
+    assert language_of(_request(accept="en", cookie="zh_CN"), None) == "zh_CN"
+    assert language_of(_request(accept="en"), None) == "en"
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_words_exist_in_each_language(language: str) -> None:
-    words = Words(language)
-    texts = [*ERRORS.values(), *(text for kind in LABELS.values() for text in kind.values())]
-    for text in texts:
-        shown = words(text)
-        assert shown
-        has_letters = any(c.isalpha() and c.isascii() for c in text)
-        if language == "zh_CN" and has_letters and text not in ("DICOM", "HL7", "HIS", "ACK"):
-            assert any("\u4e00" <= c <= "\u9fff" for c in shown), text
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", DEFAULT_LANGUAGE),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh_CN"),
+        ("en-GB,en;q=0.9,zh;q=0.3", "en"),
+        ("zh;q=0.3,en;q=0.9", "en"),
+        ("fr,de;q=0.5", DEFAULT_LANGUAGE),
+        ("en;q=rubbish,zh", "zh_CN"),
+        (";;;,,,q=", DEFAULT_LANGUAGE),
+    ],
+)
+def test_the_browsers_wishes_are_weighed(header: str, language: str) -> None:
+    assert language_of(_request(accept=header), None) == language
 
 
-def test_every_state_priority_role_and_scope_has_a_label() -> None:
-    for machine in lifecycle.MOVES:
-        assert machine in LABELS["machine"] or machine == "specimen"
-        if machine != "specimen":  # its pages come with the laboratory
-            assert set(lifecycle.states(machine)) <= set(LABELS["state"]), machine
-    assert set(PRIORITIES) == set(LABELS["priority"])
-    assert set(people.ROLES) == set(LABELS["role"])
-    assert set(people.SCOPES) == set(LABELS["scope"])
+def test_an_unknown_language_is_no_language() -> None:
+    assert Words("tlh").language == DEFAULT_LANGUAGE
+    assert language_of(_request("lang=tlh", cookie="tlh"), None) == DEFAULT_LANGUAGE
+
+
+def test_an_error_says_its_parameters_and_survives_missing_ones() -> None:
+    english = Words("en")
+    assert error_text("field_missing", {"field": "name"}, english) == "This field is needed: name."
+    assert error_text("field_missing", {}, english) == "This field is needed: {field}."
+    assert error_text("field_missing", {"field": "{0} {x!r} %s"}, english).endswith("{0} {x!r} %s.")
+
+
+def test_an_error_without_words_shows_its_code() -> None:
+    assert "brand_new_code" in error_text("brand_new_code", {}, Words("en"))
+
+
+def test_states_roles_and_fields_in_an_error_are_translated() -> None:
+    chinese = Words("zh_CN")
+    assert "待阅片" in problem(chinese, "cannot_move", {"machine": "reading", "state": "unread", "verb": "sign"})
+    assert "审核医师" in problem(chinese, "role_needed", {"roles": "reader, senior reader"})
+    assert "出生日期" in problem(chinese, "field_wrong", {"field": "birth_date"})

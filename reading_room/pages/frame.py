@@ -1,0 +1,361 @@
+"""What all pages share: the templates, the frame around each page, forms, and errors in words.
+
+Endpoints here are plain functions in worker threads; they read the database in short read-only transactions and
+render. A page's polled part carries a mark of what it shows, so that a poll without news is answered with 304.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+from starlette.datastructures import FormData
+
+from gateway.http import Web, maybe_actor, web_of
+from reading_room.api.answers import understood
+from reading_room.labels import label, problem
+from reading_room.pages.shown import Shown
+from reading_room.words import ERRORS, LANGUAGES, N_, Words, language_of
+from worklist.errors import BadInput, HurenError
+from worklist.people import Actor
+from worklist.queries import administration, orders
+from worklist.queries.views import Counts, CriticalView, InstitutionRow
+
+HERE: Final = Path(__file__).parent.parent
+STATIC: Final = HERE / "static"
+LONGEST: Final = 20_000  # characters of one field
+FALLBACK_ZONE: Final = "Asia/Shanghai"
+
+DONE: Final = {
+    "saved": N_("Saved."),
+    "ordered": N_("The order is placed. The device finds it on its worklist."),
+    "cancelled": N_("The order is cancelled."),
+    "answered": N_("Recorded. The center sees that you have received the result."),
+    "disposed": N_("Recorded. The critical result is closed."),
+    "decided": N_("Your decision is recorded."),
+    "password": N_("The password is changed. Please sign in with it."),
+    "released": N_("The case is back on the list."),
+    "submitted": N_("Submitted for review."),
+    "sent_back": N_("Sent back to the writer."),
+    "signed": N_("Signed. The report is on its way."),
+    "preliminary": N_("The preliminary report is on its way. The review is still owed."),
+    "returned": N_("Returned. The township examines again under the same number."),
+    "referred": N_("Referred. The other center sees the case now."),
+    "closed": N_("Closed without report."),
+    "marked": N_("Marked. The township's page shows it from now on. Telephone too."),
+    "called": N_("The telephone call is recorded."),
+    "retracted": N_("Retracted."),
+    "withdrawn": N_("Withdrawn. Everyone who had the report is told."),
+    "joined": N_("Joined."),
+    "linked": N_("Linked."),
+    "rejected": N_("Rejected. The images are kept."),
+    "opened": N_("The center sees the images at once. Signing waits for the link."),
+    "replayed": N_("It is sent again now."),
+    "settled": N_("Settled."),
+    "mapped": N_("Mapped. Orders that waited for this code are scheduled."),
+    "nothing": N_("Nobody waits: there is no free case now."),
+    "correction": N_("The correction is a draft now. It takes effect when it is signed."),
+}
+"""What a page says after something was done; the address carries only the key."""
+
+
+def new_router() -> APIRouter:
+    """A router for pages; nothing of it is in the API's description."""
+    return APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+@dataclass(frozen=True)
+class Form(Mapping[str, str]):
+    """What was typed. A field that was not sent is empty; line ends are ``\\n``."""
+
+    sent: dict[str, list[str]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        return self.sent.get(name, [""])[0]
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.sent
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sent)
+
+    def __len__(self) -> int:
+        return len(self.sent)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field that may be given several times."""
+        return [value for value in self.sent.get(name, []) if value]
+
+
+async def _typed(request: Request) -> Form:
+    """Read the form.
+
+    Raises
+    ------
+    BadInput
+        ``field_wrong`` for NUL, lone surrogates, files, and fields that are too long.
+    """
+    sent: FormData = await request.form(max_files=0, max_fields=500)
+    values: dict[str, list[str]] = {}
+    for name, value in sent.multi_items():
+        if not isinstance(value, str) or len(value) > LONGEST or "\x00" in value or _has_surrogates(value):
+            raise BadInput("field_wrong", field=name[:40])
+        values.setdefault(name, []).append(value.replace("\r\n", "\n").replace("\r", "\n"))
+    return Form(values)
+
+
+Typed = Annotated[Form, Depends(_typed)]
+"""Parameter of an endpoint: the form."""
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= c <= "\udfff" for c in text)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the frame around a page shows."""
+
+    institution: InstitutionRow | None
+    counts: Counts
+    alarms: tuple[CriticalView, ...]
+    zone: ZoneInfo
+
+
+def surroundings(web: Web, actor: Actor | None) -> Surroundings:
+    """Read the frame of the actor's pages in one transaction."""
+    if actor is None or not actor.id:
+        return Surroundings(None, Counts(), (), ZoneInfo(FALLBACK_ZONE))
+
+    def work(session: Session) -> Surroundings:
+        members = administration.institutions(session, actor)
+        home = next((row for row in members if row.id == actor.institution_id), None)
+        zone = ZoneInfo(home.timezone if home else FALLBACK_ZONE)
+        return Surroundings(home, administration.counts(session, actor), _alarms(session, actor), zone)
+
+    return web.database.read(work)
+
+
+def is_home(actor: Actor) -> bool:
+    """Whether the person works where orders come from, and must see critical results on every page."""
+    return actor.has("technician") or actor.has("doctor")
+
+
+def _alarms(session: Session, actor: Actor) -> tuple[CriticalView, ...]:
+    if not is_home(actor):
+        return ()
+    return tuple(c for c in orders.criticals(session, actor) if c.state in ("notified", "escalated") and c.order_id)
+
+
+class View:
+    """One request's rendering: words, formats and frame, made once."""
+
+    def __init__(self, request: Request, actor: Actor | None) -> None:
+        self.request, self.actor = request, actor
+        self.web = web_of(request)
+        self.words = Words(language_of(request, actor))
+        self.around = surroundings(self.web, actor)
+        self.shown = Shown(self.words, self.around.zone, self.web.clock())
+
+    def part(self, template: str, **context: Any) -> Markup:
+        """Render a part of a page."""
+        return Markup(_environment(self.words.language).get_template(template).render(self._globals() | context))  # noqa: S704 - rendered with autoescape
+
+    def page(self, template: str, *, status: int = 200, error: str = "", **context: Any) -> HTMLResponse:
+        """Render a whole page."""
+        done = self.words(DONE.get(self.request.query_params.get("done", ""), ""))
+        frame = self._globals() | {
+            "nav": self._nav(),
+            "alarm": self.alarm()[0] if self.actor is not None and is_home(self.actor) else "",
+            "done": "" if error else done,
+            "error": error,
+            "typed": Form(),
+            "here": self._here(),
+        }
+        text = _environment(self.words.language).get_template(template).render(frame | context)
+        return HTMLResponse(text, status_code=status)
+
+    def polled(self, id: str, address: str, body: Markup, *, live: bool = False) -> tuple[Markup, str]:
+        """A part that the page asks for again every ten seconds, and its mark."""
+        mark = '"' + hashlib.sha256(body.encode()).hexdigest()[:20] + '"'
+        return self.part("parts/polled.html", id=id, address=address, body=body, mark=mark, live=live), mark
+
+    def alarm(self) -> tuple[Markup, str]:
+        """The banner of unanswered critical results."""
+        return self.polled("alarm", "/alarm", self.part("parts/alarm.html", alarms=self.around.alarms), live=True)
+
+    def fragment(self, polled: tuple[Markup, str]) -> Response:
+        """Answer a poll: the part, or 304 while nothing has changed."""
+        part, mark = polled
+        headers = {"ETag": mark, "Cache-Control": "private, no-cache"}
+        if self.request.headers.get("If-None-Match") == mark:
+            return Response(status_code=304, headers=headers)
+        return HTMLResponse(part, headers=headers)
+
+    def is_poll(self) -> bool:
+        """Whether htmx asks for a part only."""
+        return self.request.headers.get("HX-Request") == "true"
+
+    def problem(self, code: str, params: Mapping[str, object] | None = None) -> str:
+        """Words for an error code."""
+        return problem(self.words, code, params or {}) if code else ""
+
+    def _here(self) -> str:
+        """Where a changed language leads back to: this page, if it can be asked for."""
+        url = self.request.url
+        return (f"{url.path}?{url.query}" if url.query else url.path) if self.request.method == "GET" else "/"
+
+    def _globals(self) -> dict[str, Any]:
+        shown, words, english = self.shown, self.words, self.words.language == "en"
+        other = next(code for code in LANGUAGES if code != words.language)
+        home = self.around.institution
+        return {
+            "actor": self.actor,
+            "language": words.language,
+            "html_lang": words.tag,
+            "other_language": other,
+            "other_language_name": LANGUAGES[other],
+            "home_name": ((home.name_en if english else "") or home.name) if home else "",
+            "zone_name": self.around.zone.key,
+            "label": lambda kind, value: label(words, kind, value),
+            "procedure": lambda row: row.procedure_en if english and row.procedure_en else row.procedure,
+            "problem": self.problem,
+            "why": lambda text: self.problem(text) if text in ERRORS else text,
+            "icon": _icon,
+            "static": static_address,
+            "with_query": _with_query,
+            "stamp": shown.stamp,
+            "stamp_iso": shown.stamp_iso,
+            "short": shown.short,
+            "until": shown.until,
+            "is_past": shown.is_past,
+            "da": shown.da,
+            "age": shown.age,
+            "number": shown.number,
+        }
+
+    def _nav(self) -> list[dict[str, Any]]:
+        actor, counts, _ = self.actor, self.around.counts, self.words
+        if actor is None or actor.must_change_password:
+            return []
+        entries: list[tuple[str, str, int, bool]] = []
+        if is_home(actor):
+            entries.append(("/orders", _("Orders"), counts.critical, True))
+            entries.append(("/orders/new", _("New order"), 0, False))
+        if actor.has("technician"):
+            entries.append(("/unmatched", _("Unmatched studies"), counts.unmatched, False))
+        if actor.centers():
+            entries.append(("/reading", _("Reading"), counts.unread, False))
+        if actor.centers("senior reader"):
+            entries.append(("/review", _("Review"), counts.in_review, False))
+        if actor.has("PACS admin"):
+            entries += [
+                ("/admin/deliveries", _("Deliveries"), counts.stuck, True),
+                ("/admin/messages", _("Messages"), 0, False),
+                ("/admin/unmatched", _("Unmatched studies"), counts.unmatched, False),
+                ("/admin/set-aside", _("Set aside"), counts.set_aside, False),
+                ("/admin/devices", _("Configuration"), counts.refused, False),
+            ]
+        if actor.has("security admin"):
+            entries.append(("/people", _("People"), 0, False))
+        if actor.has("auditor"):
+            entries.append(("/audit", _("Audit"), 0, False))
+        here = _section(self.request.url.path, [href for href, *_rest in entries])
+        return [
+            {"href": href, "label": word, "count": count, "loud": loud, "here": href == here}
+            for href, word, count, loud in entries
+        ]
+
+
+def error_page(request: Request, error: Exception) -> Response:
+    """A refusal as a page."""
+    found = getattr(request.state, "actor", None)
+    view = View(request, found if isinstance(found, Actor) else None)
+    status, code, params = understood(error)
+    _ = view.words
+    headings = {
+        403: _("Not allowed"),
+        404: _("Not found"),
+        409: _("Not possible now"),
+        503: _("Please try again"),
+    }
+    heading = headings.get(status, _("This did not work"))
+    return view.page("error.html", status=status, heading=heading, message=view.problem(code, params))
+
+
+def refusal(view: View, error: HurenError) -> tuple[int, str]:
+    """Status and words for showing an error at the form that caused it."""
+    status, code, params = understood(error)
+    return status, view.problem(code, params)
+
+
+def go_on(address: str, done: str = "") -> RedirectResponse:
+    """Go on after a form was accepted; `done` is a key of `DONE`."""
+    if done:
+        path, mark, fragment = address.partition("#")
+        address = f"{path}{'&' if '?' in path else '?'}done={done}{mark}{fragment}"
+    return RedirectResponse(address, status_code=303)
+
+
+async def asking(request: Request) -> Actor | None:
+    """Who asks, if anybody."""
+    return await maybe_actor(request)
+
+
+def static_address(name: str) -> str:
+    """The address of a static file, with a mark of its content so that a new version is fetched at once."""
+    return f"/static/{name}?v={_content_mark(name)}"
+
+
+@lru_cache
+def _content_mark(name: str) -> str:
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+
+
+def _icon(name: str) -> Markup:
+    return Markup(
+        '<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><use href="/static/vendor/icons/{}.svg#icon"/></svg>'
+    ).format(name)
+
+
+def _with_query(query: Mapping[str, str], **more: str) -> str:
+    return urlencode({name: value for name, value in {**query, **more}.items() if value})
+
+
+def _section(path: str, hrefs: list[str]) -> str:
+    """The entry of the navigation that a path belongs to: the longest that it starts with."""
+    if path.startswith("/admin/") and not any(path.startswith(h) for h in hrefs if h != "/admin/devices"):
+        return "/admin/devices"
+    fitting = [h for h in hrefs if path == h or path.startswith(h + "/")]
+    return max(fitting, key=len, default="")
+
+
+@lru_cache
+def _environment(language: str) -> Environment:
+    words = Words(language)
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(words, words.plural, newstyle=True)  # type: ignore[attr-defined]
+    return environment

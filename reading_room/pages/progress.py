@@ -1,0 +1,69 @@
+"""How far an order has come, in words for the township."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reading_room.words import N_, Words
+from worklist.queries.views import OrderRow
+
+HEEDED = {
+    "procedure_not_mapped": N_("not yet accepted"),
+    "returned": N_("returned: examine again"),
+    "step_discontinued": N_("broken off: please decide"),
+    "cancel_refused": N_("cancellation asked for: please decide"),
+}
+"""Notes on an order that wait for a person at the township."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Words, their tone (a CSS class) and whether the order needs nothing any more."""
+
+    text: str
+    tone: str = ""
+    over: bool = False
+
+
+def heeded(row: OrderRow) -> bool:
+    """Whether a person at the township should look at this order now."""
+    return row.note in HEEDED and row.state not in ("cancelled", "completed", "recognised")
+
+
+def stage(row: OrderRow, words: Words) -> Stage:
+    """The stage of an order, derived from its own state, its images and its reading."""
+    _ = words
+    if row.state == "cancelled":
+        text = _("closed without report") if row.note == "closed_without_report" else _("cancelled")
+        return Stage(text, over=True)
+    if row.state == "recognised":
+        return Stage(_("recognised"), "good", over=True)
+    if heeded(row):
+        return Stage(_(HEEDED[row.note]), "heed")
+    if row.reading_state == "withdrawn":
+        return Stage(_("report withdrawn"), "bad")
+    if row.state == "completed":
+        return Stage(_("report issued"), "good", over=True)
+    if row.state == "placed":
+        return Stage(_("not yet accepted"), "heed")
+    if row.state == "scheduled":
+        return Stage(_("waiting for the examination"))
+    if row.arriving:
+        return Stage(_("images arriving"), "busy")
+    if row.state == "in progress":
+        return Stage(_("being examined"), "busy")
+    return Stage(*_reading(row, words))
+
+
+def _reading(row: OrderRow, _: Words) -> tuple[str, str]:
+    if row.reading_state == "unread":
+        return (_("being read"), "busy") if row.reader else (_("waiting for a reader"), "")
+    if row.reading_state == "drafted":
+        return _("report being written"), "busy"
+    if row.reading_state == "in review":
+        return _("in review"), "busy"
+    if row.reading_state == "referred":
+        return _("referred to another center"), "busy"
+    if row.reading_state == "closed without report":
+        return _("closed without report"), ""
+    return _("examined"), ""

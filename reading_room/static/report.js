@@ -1,0 +1,167 @@
+// Writing a report: saved by itself two seconds after the last key, kept in this browser until the server has it.
+// Somebody else's newer words are never overwritten: both texts are shown and a person chooses.
+const form = document.querySelector("form.report[data-reading]");
+const NAMES = ["findings", "impression", "critical"];
+const WAIT = 2000; // milliseconds of quiet before a save
+const AGAIN = 8000; // after the link failed
+
+function start() {
+  const csrf = document.querySelector('meta[name="csrf"]').content;
+  const place = `huren-report-${form.dataset.reading}`;
+  const field = (name) => form.elements[name];
+  const said = form.querySelector(".saved");
+  const conflict = document.querySelector("#conflict");
+  let saved = JSON.stringify(words());
+  let timer = 0;
+  let busy = null;
+  let stopped = false;
+
+  function words() {
+    return Object.fromEntries(NAMES.map((name) => [name, field(name).value.replace(/\r\n/g, "\n")]));
+  }
+  function say(text, wrong) {
+    said.textContent = text;
+    said.classList.toggle("wrong", Boolean(wrong));
+  }
+  function keep(sent = false) {
+    const kept = { ...words(), revision: field("revision").value, sent };
+    try { localStorage.setItem(place, JSON.stringify(kept)); } catch { /* full, or not allowed */ }
+  }
+  function forget() {
+    try { localStorage.removeItem(place); } catch { /* not allowed */ }
+  }
+  function later(wait) {
+    clearTimeout(timer);
+    timer = setTimeout(save, wait);
+  }
+
+  async function save() {
+    clearTimeout(timer);
+    if (stopped) return false;
+    if (busy) { await busy; return save(); }
+    const now = words();
+    if (JSON.stringify(now) === saved) { forget(); return true; }
+    busy = put(now);
+    try { return await busy; } finally { busy = null; }
+  }
+
+  async function put(now) {
+    say(form.dataset.saving);
+    let answer;
+    try {
+      answer = await fetch(`/api/readings/${form.dataset.reading}/report`, {
+        method: "PUT",
+        headers: { "Content-Type": "application/json", "If-Match": `"${field("revision").value}"`, "X-CSRF-Token": csrf },
+        body: JSON.stringify(now),
+      });
+    } catch {
+      say(form.dataset.kept, true);
+      later(AGAIN);
+      return false;
+    }
+    const body = await answer.json().catch(() => ({}));
+    if (answer.ok) {
+      field("revision").value = String(body.revision);
+      saved = JSON.stringify(now);
+      if (JSON.stringify(words()) === saved) forget(); else later(WAIT);
+      const at = new Intl.DateTimeFormat(document.documentElement.lang, { timeZone: form.dataset.zone, timeStyle: "medium" });
+      say(`${form.dataset.saved} ${at.format(new Date())}`);
+      return true;
+    }
+    if (answer.status >= 500) {
+      say(form.dataset.kept, true);
+      later(AGAIN);
+      return false;
+    }
+    say(body.error?.message ?? form.dataset.kept, true);
+    if (answer.status === 409 && body.error?.code === "draft_is_newer") await showBoth();
+    else stopped = answer.status === 401 || answer.status === 403 || body.error?.code === "not_held_by_you";
+    return false;
+  }
+
+  async function showBoth() {
+    stopped = true;
+    const answer = await fetch(`/reading/${form.dataset.reading}/draft`, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    const theirs = await answer.json();
+    const mine = words();
+    conflict.querySelector(".mine").textContent = NAMES.map((name) => mine[name]).filter(Boolean).join("\n\n");
+    conflict.querySelector(".theirs").textContent = NAMES.map((name) => theirs[name]).filter(Boolean).join("\n\n");
+    conflict.hidden = false;
+    conflict.scrollIntoView({ block: "nearest" });
+    conflict.querySelector("[data-keep=mine]").onclick = () => {
+      field("revision").value = String(theirs.revision);
+      done();
+      save();
+    };
+    conflict.querySelector("[data-keep=theirs]").onclick = () => {
+      for (const name of NAMES) field(name).value = theirs[name];
+      field("revision").value = String(theirs.revision);
+      saved = JSON.stringify(words());
+      forget();
+      done();
+    };
+    conflict.querySelector("[data-keep=both]").onclick = () => {
+      for (const name of NAMES) {
+        if (theirs[name] && theirs[name] !== mine[name]) field(name).value = [theirs[name], mine[name]].filter(Boolean).join("\n");
+      }
+      field("revision").value = String(theirs.revision);
+      done();
+      save();
+    };
+  }
+  function done() {
+    stopped = false;
+    conflict.hidden = true;
+    say("");
+  }
+
+  // Words that a broken link or a closed window left in this browser come back. Words that went with a button arrived
+  // if the revision has moved on since.
+  let left = null;
+  try { left = JSON.parse(localStorage.getItem(place) ?? "null"); } catch { forget(); }
+  const arrived = left?.sent && left.revision !== field("revision").value;
+  if (left && !arrived && NAMES.some((name) => left[name] !== words()[name])) {
+    for (const name of NAMES) field(name).value = left[name] ?? "";
+    say(form.dataset.back, true);
+    later(WAIT);
+    if (left.revision !== field("revision").value) field("revision").value = left.revision;
+  } else forget();
+
+  form.addEventListener("input", (event) => {
+    if (!NAMES.includes(event.target.name)) return;
+    keep();
+    if (!stopped) later(WAIT);
+  });
+  document.addEventListener("keydown", async (event) => {
+    if (!event.ctrlKey || event.altKey) return;
+    if (event.key === "s") {
+      event.preventDefault();
+      save();
+    }
+    if (event.key === "Enter") {
+      event.preventDefault();
+      if (await save()) form.querySelector("[data-key=submit]")?.click();
+    }
+  });
+  // A button that acts sends the words with it; what is under way must be known first, or it would seem to be newer.
+  form.addEventListener("submit", async (event) => {
+    clearTimeout(timer);
+    if (busy && !form.dataset.again) {
+      event.preventDefault();
+      event.stopPropagation();
+      delete form.dataset.sent;
+      await busy;
+      form.dataset.again = "1";
+      form.requestSubmit(event.submitter);
+      return;
+    }
+    stopped = true;
+    keep(true);
+  });
+  addEventListener("beforeunload", (event) => {
+    if (!stopped && JSON.stringify(words()) !== saved) { keep(); event.preventDefault(); event.returnValue = ""; }
+  });
+}
+
+if (form) start();

@@ -1,0 +1,160 @@
+"""The administrators' work in the browser: devices, routes, codes, messages, stuck deliveries, people, tokens."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tests.pages.site import Site
+from worklist.actions import deliveries, devices, messages
+from worklist.actions.deliveries import Outcome
+from worklist.facts import Caller, MessageHeader, OrderMessage, OrderRequest
+from worklist.tables import ApiToken, Delivery, Device, DeviceAddress, Message, Route
+
+RAW = "MSH|^~\\&|HIS|TS01|HUREN|CH01|20260302||ORM^O01|M1|P|2.4|||||CHN|GB 18030-2000\rPID|1||7||王^小东\r"
+
+
+def _send(site: Site, code: str, control_id: str) -> str:
+    """An order message with a procedure code at the HL7 door; returns the message's id."""
+    world = site.world
+    header = MessageHeader("HIS", "TS01", control_id=control_id, message_code="ORM", trigger_event="O01")
+    order = OrderRequest("NW", f"P-{control_id}", procedure_code=code, procedure_text="特殊检查")
+    content = OrderMessage(header, world.patient("40001", "孙浩"), (order,))
+    raw = RAW.replace("|M1|", f"|{control_id}|").encode("gb18030")
+    caller = Caller("mllp", "127.0.0.1", "HIS|TS01")
+    device = world.device("HIS|TS01")
+    outcome = world.do(messages.take_message, device, caller, raw, control_id, header, content, site.clock())
+    world.do(messages.record_answer, outcome.message_id, b"MSH|^~\\&|HUREN\rMSA|AA|1\r", "AA")
+    return outcome.message_id
+
+
+def test_a_refused_caller_becomes_a_device(site: Site) -> None:
+    site.world.do(
+        devices.refuse_caller, Caller("dimse", "10.3.0.7", "CT_NEW", "HUREN"), "calling_ae_unknown", site.clock()
+    )
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/devices")
+        assert "没有设备使用此地址和 AE 名称" in page.locator("main").inner_text()
+        page.click("text=登记为设备")
+        assert page.input_value("#addresses") == "dimse 10.3.0.7 CT_NEW"
+        page.fill("#modality", "CT")
+        page.click("main form button.btn-primary")
+        assert "所代表的机构" in page.locator("[role=alert]").inner_text()  # none was chosen; what was typed stays
+        assert page.input_value("#modality") == "CT"
+        page.check(f"input[value='{site.world.institutions['TS01']}']")
+        page.click("main form button.btn-primary")
+        page.wait_for_url("**/admin/devices?done=saved")
+    address = site.world.one(DeviceAddress, DeviceAddress.claimed == "CT_NEW")
+    assert site.world.one(Device, Device.id == address.device_id).modality == "CT"
+
+
+def test_a_route_is_written_as_data_and_read_as_a_sentence(site: Site) -> None:
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/routes/new")
+        page.fill("#place", "5")
+        page.fill("#name", "夜间急诊")
+        page.check("input[name=priorities][value=STAT]")
+        page.fill("#hours", "17:30 to eight")
+        page.click("main form button.btn-primary")
+        assert "时段须为成对的时间" in page.locator("[role=alert]").inner_text()
+        page.fill("#hours", "17:30-08:00")
+        page.fill("#modalities", "ct, mr")
+        page.click("main form button.btn-primary")
+        page.wait_for_url("**/admin/routes?done=saved")
+        assert "CT 或 MR，且 急诊，且 17:30–08:00" in page.locator("main").inner_text()
+    saved = site.world.one(Route, Route.name == "夜间急诊")
+    assert saved.conditions == {"modalities": ["CT", "MR"], "priorities": ["STAT"], "hours": [["17:30", "08:00"]]}
+
+
+def test_an_unknown_code_is_mapped_in_one_click(site: Site) -> None:
+    _send(site, "ZZ-99", "SA1")
+    with site.visit("tech1") as page:
+        page.goto(f"{site.address}/orders")
+        assert "尚未受理" in page.locator("#heeded").inner_text()
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/set-aside")
+        page.select_option("select[name=procedure]", site.world.procedures["CT-HEAD"])
+        page.click("button:has-text('对照编码')")
+        page.wait_for_url("**/admin/set-aside?done=mapped")
+        assert "没有待处理" in page.locator("main").inner_text()
+    with site.visit("tech1") as page:
+        page.goto(f"{site.address}/orders")
+        assert page.locator("#heeded").count() == 0
+
+
+def test_a_message_is_read_by_segment_and_the_look_is_recorded(site: Site) -> None:
+    message_id = _send(site, "CT-HEAD", "RD1")
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/messages?q=RD1")
+        page.click("table a.main")
+        assert page.url == f"{site.address}/admin/messages/{message_id}"
+        text = page.locator("main").inner_text()
+        assert "王^小东" in text
+        assert "GB 18030-2000" in text
+        assert "MSA" in text
+    with site.visit("auditor") as page:
+        page.goto(f"{site.address}/audit?q={message_id}")
+        assert "查看消息" in page.locator("main").inner_text()
+
+
+def test_a_stuck_delivery_is_on_top_and_sent_again(site: Site) -> None:
+    world = site.world
+    reading = world.ready(patient=world.patient("40002", "李秀英"), at=site.clock())
+    world.signed(reading, at=site.clock())
+    owed = world.one(Delivery, Delivery.reading_id == reading)
+    world.do(deliveries.begin_attempt, owed.id, site.clock())
+    refused = Outcome("stuck", "receiver_rejected", "AR")
+    world.do(deliveries.finish_attempt, owed.id, b"MSH|x", b"MSA|AR", refused, site.clock())
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/")
+        assert page.locator("header .count.loud").inner_text() == "1"
+        assert "接收方拒绝接收此报告" in page.locator(".urgent-list").inner_text()
+        page.click("button:has-text('重新发送')")
+        page.wait_for_url("**/admin/deliveries?done=replayed")
+    assert world.one(Delivery, Delivery.id == owed.id).state == "due"
+
+
+def test_a_message_whose_sender_is_unclear_is_taken_for_one_institution(site: Site) -> None:
+    world = site.world
+    header = MessageHeader("HIS", "SHARED", control_id="UC1", message_code="ORM", trigger_event="O01")
+    raw = (
+        "MSH|^~\\&|HIS|SHARED|HUREN|CH01|20260302100000||ORM^O01|UC1|P|2.4|||||CHN|UNICODE UTF-8\r"
+        "PID|1||40003^^^^MR||陈^桂兰||19600102|F\rORC|NW|P-UC1\rOBR|1|P-UC1||CT-HEAD^头颅CT平扫\r"
+    ).encode()
+    content = OrderMessage(
+        header, world.patient("40003", "陈桂兰"), (OrderRequest("NW", "P-UC1", procedure_code="CT-HEAD"),)
+    )
+    caller = Caller("mllp", "127.0.0.1", "HIS|SHARED")
+    world.do(messages.take_message, world.device("HIS|SHARED"), caller, raw, "UC1", header, content, site.clock())
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/set-aside")
+        page.select_option("select[name=institution]", world.institutions["TS02"])
+        page.click("button:has-text('按此机构接收')")
+        page.wait_for_url("**/admin/set-aside?done=settled")
+    assert world.one(Message, Message.control_id == "UC1").outcome == "processed"
+    with site.visit("tech2") as page:
+        page.goto(f"{site.address}/orders")
+        assert "陈桂兰" in page.locator("main").inner_text()
+
+
+def test_rights_tokens_and_first_passwords(site: Site) -> None:
+    world = site.world
+    with site.visit("security") as page:
+        page.goto(f"{site.address}/people/{world.users['reader2']}")
+        page.check("input[value='PACS admin|']")
+        page.check("input[value='auditor|']")
+        page.click(f"form[action='/people/{world.users['reader2']}'] button")
+        assert "不能兼任" in page.locator("[role=alert]").inner_text()
+        page.goto(f"{site.address}/people/{world.users['reader2']}")
+        page.fill("#token_name", "脚本")
+        page.check("input[name=scopes][value=read]")
+        page.click("button:has-text('生成令牌')")
+        assert page.locator("#secret").inner_text().startswith("huren_")
+        page.goto(f"{site.address}/people/{world.users['reader2']}")
+        page.click("button:has-text('重置初始密码')")
+        assert len(page.locator("#secret").inner_text()) >= 10
+    made = world.database.read(lambda s: s.scalars(select(ApiToken.scopes).where(ApiToken.name == "脚本")).all())
+    assert made == [["read"]]
+
+
+def test_no_browser_complained(site: Site) -> None:
+    assert not [text for text in site.heard if "the server responded with a status of 4" not in text]
