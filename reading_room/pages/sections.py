@@ -1,4 +1,4 @@
-"""What the PACS admin may configure: for each kind of thing its fields, its list's columns, its query and its action."""
+"""What the PACS admin may configure: of each kind of thing its fields, columns, query and action."""
 
 from __future__ import annotations
 

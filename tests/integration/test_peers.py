@@ -41,9 +41,7 @@ def test_a_program_that_ends_early_fails_with_what_it_said(tmp_path: Path) -> No
 
 def test_stopping_ends_what_the_program_started(tmp_path: Path) -> None:
     # The shell ignores being asked, and its child writes down its own number.
-    with Process(
-        ["sh", "-c", "trap '' TERM; sleep 600 & echo $!; wait; wait"], log=tmp_path / "log"
-    ) as process:
+    with Process(["sh", "-c", "trap '' TERM; sleep 600 & echo $!; wait; wait"], log=tmp_path / "log") as process:
         process.wait_until(lambda: process.output.endswith("\n"))
         child = int(process.output)
         assert process.stop(seconds=0.2) == -9

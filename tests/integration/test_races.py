@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 import pytest
+from sqlalchemy.orm import Session
 
 from tests.world import TEXT, World
 from worklist import outbox
@@ -61,17 +62,21 @@ def _winners(answers: Sequence[T | Conflict]) -> list[T]:
 @pytest.fixture
 def crowd(world: World) -> list[Actor]:
     """Fifty senior readers."""
-    for n in range(CROWD):
-        world.do(
-            users.save_user,
-            HUREN,
-            world.now,
-            login=f"crowd{n}",
-            name=f"读者{n}",
-            institution_id=world.institutions["CH01"],
-            roles=[("senior reader", world.centers["CH01"])],
-        )
-    return [world.actor(f"crowd{n}") for n in range(CROWD)]
+
+    def make(session: Session) -> list[Actor]:
+        for n in range(CROWD):
+            users.save_user(
+                session,
+                HUREN,
+                world.now,
+                login=f"crowd{n}",
+                name=f"读者{n}",
+                institution_id=world.institutions["CH01"],
+                roles=[("senior reader", world.centers["CH01"])],
+            )
+        return [users.actor_for(session, f"crowd{n}") for n in range(CROWD)]
+
+    return world.database.write(make)
 
 
 def test_fifty_readers_claim_one_case(world: World, crowd: list[Actor]) -> None:

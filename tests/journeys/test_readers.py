@@ -62,7 +62,8 @@ def test_a_lease_that_runs_out_loses_no_words_and_the_next_reader_takes_the_case
     draft = second.get(f"/api/readings/{reading}")["draft"]
     assert draft["findings"] == "甲写的话"
     answer = first.client.put(
-        f"/api/readings/{reading}/report", json={"findings": "甲又写", "impression": "甲", "revision": saved["revision"]}
+        f"/api/readings/{reading}/report",
+        json={"findings": "甲又写", "impression": "甲", "revision": saved["revision"]},
     )
     assert answer.status_code == 409
     second.put(f"/api/readings/{reading}/report", findings="乙写", impression="乙", revision=draft["revision"])

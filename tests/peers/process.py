@@ -24,9 +24,7 @@ def installed(program: str, package: str) -> str:
     """Return the path of a program. Raises PeerMissing naming Debian's package when it is absent."""
     path = shutil.which(program)
     if path is None:
-        raise PeerMissing(
-            f"The program {program} is missing; `make peers` installs Debian's package {package}."
-        )
+        raise PeerMissing(f"The program {program} is missing; `make peers` installs Debian's package {package}.")
     return path
 
 

@@ -1,0 +1,50 @@
+"""Measure Huren beside its peers: `python -m tests.bench`. The figures go into `docs/performance.md`.
+
+`--quick` tries everything with small counts and leaves the document alone; so does `--only`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import orders, pages, receive, report, worklist
+from tests.bench.measuring import Figure
+
+PARTS = {"receive": receive.run, "worklist": worklist.run, "orders": orders.run, "pages": pages.run}
+REPETITIONS = 5
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small counts and two repetitions, for trying")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    asked = parser.parse_args()
+    began = time.monotonic()
+    figures: list[Figure] = []
+    notes: list[str] = []
+    # One folder for all: nothing is deleted before the last measurement, since that slows ext4 for a while.
+    with tempfile.TemporaryDirectory(prefix="huren-bench-") as folder:
+        for name in [asked.only] if asked.only else PARTS:
+            root = Path(folder) / name
+            root.mkdir()
+            _say(name)
+            more, said = PARTS[name](root, 2 if asked.quick else REPETITIONS, asked.quick, _say)
+            figures += more
+            notes += said
+        text = report.markdown(figures, notes, time.monotonic() - began)
+    print(text)
+    if not (asked.quick or asked.only):
+        report.write(text)
+
+
+def _say(line: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

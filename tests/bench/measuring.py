@@ -1,0 +1,87 @@
+"""Figures of one run: what was measured, for Huren and its peers, in repetitions that alternate between them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final, Literal
+
+HUREN: Final = "Huren"
+STEADY: Final = 0.75  # the worst repetition is at least this share of the median, or the figure is called unsteady
+
+Unit = Literal["/s", "ms", "MiB"]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio to reach against `peer`, or with an empty `peer` a highest value in the figure's own unit."""
+
+    peer: str
+    must: float
+    aim: float
+
+
+@dataclass
+class Figure:
+    """One thing measured: for each side, one value per repetition. In `/s` more is better, else less."""
+
+    what: str
+    unit: Unit
+    goal: Goal | None = None
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, side: str, value: float) -> None:
+        """The value of one repetition."""
+        self.values.setdefault(side, []).append(value)
+
+    def middle(self, side: str) -> float:
+        """The median of the repetitions."""
+        return median(self.values[side])
+
+    def worst(self, side: str) -> float:
+        """The worst repetition."""
+        return (min if self.unit == "/s" else max)(self.values[side])
+
+    def is_steady(self, side: str) -> bool:
+        """Whether the worst repetition is near enough to the median."""
+        low, high = sorted((self.middle(side), self.worst(side)))
+        return low >= STEADY * high
+
+    def ratio(self, peer: str) -> float:
+        """How many times better Huren's median is than the peer's: above 1 Huren is ahead."""
+        ours, theirs = self.middle(HUREN), self.middle(peer)
+        return ours / theirs if self.unit == "/s" else theirs / ours
+
+    def verdict(self) -> str:
+        """Whether the goal is reached; empty where there is none or its peer was not there."""
+        if self.goal is None or (self.goal.peer and self.goal.peer not in self.values):
+            return ""
+        if self.goal.peer:
+            have = self.ratio(self.goal.peer)
+            reached, best = have >= self.goal.must, have >= self.goal.aim
+            wanted = f"{self.goal.must:g}× {self.goal.peer}"
+        else:
+            have = self.middle(HUREN)
+            reached, best = have <= self.goal.must, have <= self.goal.aim
+            wanted = f"{self.goal.must:g} {self.unit}"
+        return f"{wanted}: {'reached' if reached else 'not reached'}{', aim too' if best and reached else ''}"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` (0 to 1) of the values do not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def alternate(sides: Mapping[str, Callable[[int], None]], repetitions: int) -> None:
+    """Run every side once to warm up (repetition 0), then all of them in turn, `repetitions` times.
+
+    What one side left in the page cache is written out before the next one's turn.
+    """
+    for repetition in range(repetitions + 1):
+        for turn in sides.values():
+            os.sync()
+            turn(repetition)
