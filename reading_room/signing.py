@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from gateway.http import Web
 from reading_room import passwords
-from worklist.actions import reports
+from worklist.actions import corrections, reports
 from worklist.actions.reports import Prepared
 from worklist.documents import to_canonical
 from worklist.errors import Forbidden, Refused
@@ -65,8 +65,8 @@ def sign(web: Web, by: Actor, reading_id: str, *, preliminary: bool = False) -> 
 def withdraw(web: Web, by: Actor, report_id: str, why: str) -> VersionView:
     """Withdraw a signed report; returns the withdrawal, which goes to everyone who had an earlier version."""
     now = web.clock()
-    prepared = web.database.read(lambda session: reports.prepare_withdrawal(session, by, report_id, why, now))
-    return _issue(web, by, prepared, reports.withdraw, now)
+    prepared = web.database.read(lambda session: corrections.prepare_withdrawal(session, by, report_id, why, now))
+    return _issue(web, by, prepared, corrections.withdraw, now)
 
 
 def correct(
@@ -79,7 +79,7 @@ def correct(
     addendum: bool = False,
     sign_now: bool = True,
 ) -> Correction:
-    """Begin a correction or an addendum, and sign it at once where the actor may (`reports.may_sign_correction`).
+    """Begin a correction or an addendum, and sign it at once where the actor may (`corrections.may_sign_correction`).
 
     Otherwise it stays a draft that the actor holds: it is submitted, and another person signs it. If signing fails
     after it was begun, it waits in review, held by the actor, to be signed again or given up.
@@ -87,8 +87,8 @@ def correct(
     now = web.clock()
 
     def begin(session: Session) -> bool:
-        at_once = sign_now and reports.may_sign_correction(session, by, report_id)
-        reports.correct(session, by, report_id, text, why, now, addendum=addendum, as_reviewer=at_once)
+        at_once = sign_now and corrections.may_sign_correction(session, by, report_id)
+        corrections.correct(session, by, report_id, text, why, now, addendum=addendum, as_reviewer=at_once)
         return at_once
 
     at_once = web.database.write(begin)

@@ -18,7 +18,19 @@ from sqlalchemy.orm import Session
 
 from huren import migrate
 from worklist import documents
-from worklist.actions import configuration, devices, linking, orders, patients, readings, reports, steps, studies, users
+from worklist.actions import (
+    configuration,
+    corrections,
+    devices,
+    linking,
+    orders,
+    patients,
+    readings,
+    reports,
+    steps,
+    studies,
+    users,
+)
 from worklist.database import Database
 from worklist.facts import (
     Caller,
@@ -380,14 +392,14 @@ class World:
     ) -> None:
         """Begin a correction; its draft is held by its writer."""
         by, when = self.actor(login), at or self.now
-        self.database.write(lambda s: reports.correct(s, by, reading_id, text, why, when, addendum=addendum))
+        self.database.write(lambda s: corrections.correct(s, by, reading_id, text, why, when, addendum=addendum))
 
     def withdraw(self, login: str, reading_id: str, why: str = "患者有误", at: datetime | None = None) -> ReportVersion:
         """Withdraw a signed report."""
         by, when = self.actor(login), at or self.now
-        prepared = self.database.read(lambda s: reports.prepare_withdrawal(s, by, reading_id, why, when))
+        prepared = self.database.read(lambda s: corrections.prepare_withdrawal(s, by, reading_id, why, when))
         key, digest = self._document(prepared)
-        return self.database.write(lambda s: reports.withdraw(s, by, prepared, key, digest, when))
+        return self.database.write(lambda s: corrections.withdraw(s, by, prepared, key, digest, when))
 
     def _document(self, prepared: reports.Prepared) -> tuple[str, str]:
         data = documents.to_canonical(prepared.report)

@@ -110,7 +110,8 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("signed", "reopen", "drafted"),
         Move("drafted", "give up correction", "signed"),
         Move("in review", "give up correction", "signed"),
-        Move("signed", "withdraw", "withdrawn"),
+        # Whatever is being written or reviewed: what was issued under the wrong name must go at once.
+        *_each("drafted | in review | signed", "withdraw", "withdrawn"),
     ),
     # One version of a report. From the moment it is issued its content never changes again.
     "report version": (
@@ -150,6 +151,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("open", "change nothing", "no change"),
         Move("open", "add to", "addendum"),
         Move("open", "correct", "correction"),
+        Move("open", "sign", "seen by the final version"),
     ),
     # Bytes or messages that could not be used: kept, shown, and settled by a person.
     "set aside": (

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import structlog
 from pydicom.dataset import Dataset
-from worklist.queries.devices import worklist_items
 
 from gateway.dimse.statuses import BAD_IDENTIFIER, CANCELLED, NOT_UNDERSTOOD, OUT_OF_RESOURCES, PENDING, Status
 from interfaces.dicom.elements import read_dataset
@@ -15,6 +14,7 @@ from interfaces.dicom.worklist import read_worklist_query, write_worklist_item
 from worklist.database import Database
 from worklist.errors import BadInput, HurenError, Refused
 from worklist.facts import KnownDevice
+from worklist.queries.devices import worklist_items
 
 log = structlog.get_logger(__name__)
 

@@ -841,11 +841,17 @@ def upgrade() -> None:
             sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
             nullable=True,
         ),
+        sa.Column(
+            "asked_by_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=True,
+        ),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "id", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
         ),
+        sa.ForeignKeyConstraint(["asked_by_id"], ["reading.id"], name=op.f("fk_reading_asked_by_id")),
         sa.ForeignKeyConstraint(["center_id"], ["center.id"], name=op.f("fk_reading_center_id")),
         sa.ForeignKeyConstraint(["group_id"], ["reader_group.id"], name=op.f("fk_reading_group_id")),
         sa.ForeignKeyConstraint(["holder_id"], ["user.id"], name=op.f("fk_reading_holder_id")),
@@ -856,6 +862,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reading")),
     )
     with op.batch_alter_table("reading", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_reading_asked_by_id"), ["asked_by_id"], unique=False)
         batch_op.create_index("ix_reading_institution", ["institution_id", "state"], unique=False)
         batch_op.create_index("ix_reading_list", ["center_id", "state", "rank", "due_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_reading_patient_id"), ["patient_id"], unique=False)
@@ -1164,6 +1171,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_reading_patient_id"))
         batch_op.drop_index("ix_reading_list")
         batch_op.drop_index("ix_reading_institution")
+        batch_op.drop_index(batch_op.f("ix_reading_asked_by_id"))
 
     op.drop_table("reading")
     op.drop_table("user_group")

@@ -16,7 +16,7 @@ from reading_room.api.access import Looking, LookingAtCases
 from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, Long, PathId, Plain, Revision, Search, Why
 from reading_room.api.shapes import VersionOut, WorklistItem
 from worklist import lifecycle
-from worklist.actions import critical, late, looking, readings, reports
+from worklist.actions import corrections, critical, handing, late, looking, readings
 from worklist.errors import BadInput
 from worklist.facts import ReportText
 from worklist.people import Actor
@@ -175,31 +175,31 @@ def send_back(web: Served, by: Acting, reading_id: PathId, body: Why) -> Worklis
 @router.post("/readings/{reading_id}/return")
 def return_to_sender(web: Served, by: Acting, reading_id: PathId, body: Why) -> WorklistItem:
     """Ask the township to repeat the examination, under the same accession number."""
-    return _do(web, by, reading_id, lambda s, now: readings.return_to_sender(s, by, reading_id, body.reason, now))
+    return _do(web, by, reading_id, lambda s, now: handing.return_to_sender(s, by, reading_id, body.reason, now))
 
 
 @router.post("/readings/{reading_id}/refer")
 def refer(web: Served, by: Acting, reading_id: PathId, body: Referral) -> WorklistItem:
     """Ask another center for its opinion."""
-    return _do(web, by, reading_id, lambda s, now: readings.refer(s, by, reading_id, body.center_id, body.reason, now))
+    return _do(web, by, reading_id, lambda s, now: handing.refer(s, by, reading_id, body.center_id, body.reason, now))
 
 
 @router.post("/readings/{reading_id}/answer")
 def answer(web: Served, by: Acting, reading_id: PathId) -> WorklistItem:
     """Give the opinion written in a consultation back to the center that asked."""
-    return _do(web, by, reading_id, lambda s, now: readings.answer_referral(s, by, reading_id, now))
+    return _do(web, by, reading_id, lambda s, now: handing.answer_referral(s, by, reading_id, now))
 
 
 @router.post("/readings/{reading_id}/close")
 def close(web: Served, by: Acting, reading_id: PathId, body: Why) -> WorklistItem:
     """Close the case without a report."""
-    return _do(web, by, reading_id, lambda s, now: readings.close(s, by, reading_id, body.reason, now))
+    return _do(web, by, reading_id, lambda s, now: handing.close(s, by, reading_id, body.reason, now))
 
 
 @router.post("/readings/{reading_id}/join")
 def join(web: Served, by: Acting, reading_id: PathId, body: Joining) -> WorklistItem:
     """One examination serves two orders: the other case's orders and studies join this one."""
-    return _do(web, by, reading_id, lambda s, now: readings.join(s, by, reading_id, body.other_id, body.reason, now))
+    return _do(web, by, reading_id, lambda s, now: handing.join(s, by, reading_id, body.other_id, body.reason, now))
 
 
 @router.post("/readings/{reading_id}/split")
@@ -208,7 +208,7 @@ def split(web: Served, by: Acting, reading_id: PathId, body: Splitting) -> Workl
     now = web.clock()
 
     def work(session: Session) -> WorklistItem:
-        own = readings.split(session, by, reading_id, body.order_id, body.reason, now)
+        own = handing.split(session, by, reading_id, body.order_id, body.reason, now)
         session.flush()
         return WorklistItem.of(cases.row(session, by, own.id, now))
 
@@ -218,7 +218,7 @@ def split(web: Served, by: Acting, reading_id: PathId, body: Splitting) -> Workl
 @router.post("/readings/{reading_id}/give-up-correction")
 def give_up_correction(web: Served, by: Acting, reading_id: PathId, body: Why) -> WorklistItem:
     """Leave the issued version as it is and discard the draft of the correction."""
-    return _do(web, by, reading_id, lambda s, now: reports.give_up_correction(s, by, reading_id, body.reason, now))
+    return _do(web, by, reading_id, lambda s, now: corrections.give_up_correction(s, by, reading_id, body.reason, now))
 
 
 @router.post("/readings/{reading_id}/sign")

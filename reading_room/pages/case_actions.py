@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from gateway.http import Web
 from reading_room import passwords, signing
 from reading_room.pages.frame import Form
-from worklist.actions import critical, late, readings, reports
+from worklist.actions import corrections, critical, handing, late, readings
 from worklist.errors import Forbidden
 from worklist.facts import ReportText
 from worklist.people import Actor
@@ -48,7 +48,7 @@ def _submit(session: Session, by: Actor, reading_id: str, typed: Form, now: date
 
 def _answer(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
-    readings.answer_referral(session, by, reading_id, now)
+    handing.answer_referral(session, by, reading_id, now)
 
 
 def _send_back(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
@@ -58,21 +58,21 @@ def _send_back(session: Session, by: Actor, reading_id: str, typed: Form, now: d
 
 def _return(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
-    readings.return_to_sender(session, by, reading_id, typed.why_return, now)
+    handing.return_to_sender(session, by, reading_id, typed.why_return, now)
 
 
 def _refer(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
-    readings.refer(session, by, reading_id, typed.refer_center, typed.why_refer, now)
+    handing.refer(session, by, reading_id, typed.refer_center, typed.why_refer, now)
 
 
 def _close(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
-    readings.close(session, by, reading_id, typed.why_close, now)
+    handing.close(session, by, reading_id, typed.why_close, now)
 
 
 def _give_up(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
-    reports.give_up_correction(session, by, reading_id, typed.why_give_up, now)
+    corrections.give_up_correction(session, by, reading_id, typed.why_give_up, now)
 
 
 def _mark(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
@@ -93,11 +93,11 @@ def _late(session: Session, by: Actor, reading_id: str, typed: Form, now: dateti
 
 
 def _join(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
-    readings.join(session, by, reading_id, typed.other, typed.why, now)
+    handing.join(session, by, reading_id, typed.other, typed.why, now)
 
 
 def _split(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
-    readings.split(session, by, reading_id, typed.order, typed.why, now)
+    handing.split(session, by, reading_id, typed.order, typed.why, now)
 
 
 ACTIONS: dict[str, Callable[[Session, Actor, str, Form, datetime], None]] = {

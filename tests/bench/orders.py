@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -54,10 +54,7 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         peer = stack.enter_context(peers.python_hl7_server(folder / "peer"))
         sides = [Side(HUREN, server.mllp_port, figures), Side(PEER, peer.port, figures)]
         for connections in CONNECTIONS:
-            turns: dict[str, Callable[[int], None]] = {
-                side.name: lambda r, side=side, c=connections: side.turn(r, c, number)  # type: ignore[misc]
-                for side in sides
-            }
+            turns = {side.name: partial(side.turn, connections=connections, number=number) for side in sides}
             alternate(turns, repetitions)
             rates = ", ".join(f"{s.name} {figures[connections].middle(s.name):.0f}/s" for s in sides)
             say(f"{connections} connections: {rates}")

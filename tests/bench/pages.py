@@ -67,8 +67,8 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
 
 
 def _sign_in(session: Session, user_id: str) -> str:
-    """A session's cookie, of somebody who has changed the first password."""
-    users.save_user(session, HUREN_ITSELF, utc_now(), id=user_id, must_change_password=False)
+    """A session's cookie, of somebody whose first password is changed (to one that nobody can type)."""
+    users.save_user(session, HUREN_ITSELF, utc_now(), id=user_id, password_hash="none", must_change_password=False)
     return open_session(session, user_id, LOOPBACK, utc_now())
 
 

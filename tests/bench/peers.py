@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import httpx
 
 from tests.peers.ports import LOOPBACK, answers, free_port
 from tests.peers.process import Process, installed
@@ -94,8 +95,8 @@ def orthanc(folder: Path) -> Iterator[Peer]:
 
 def instances_of(peer: Peer) -> int:
     """How many instances an Orthanc holds."""
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{peer.http_port}/statistics", timeout=30) as answer:  # noqa: S310
-        return int(json.load(answer)["CountInstances"])
+    answer = httpx.get(f"http://{LOOPBACK}:{peer.http_port}/statistics", timeout=30)
+    return int(answer.json()["CountInstances"])
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -95,10 +95,7 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
             pids[ORTHANC] = orthanc.process.pid
         idle = {name: peers.memory(pid) for name, pid in pids.items()}
         for place, load in enumerate(asked):
-            turns: dict[str, Callable[[int], None]] = {
-                side.name: lambda r, side=side, load=load, place=place: side.turn(r, load, place, chance)  # type: ignore[misc]
-                for side in sides
-            }
+            turns = {side.name: partial(side.turn, load=load, place=place, chance=chance) for side in sides}
             alternate(turns, repetitions)
             say(f"{load.name}: " + ", ".join(f"{s.name} {figures[load.name].middle(s.name):.0f}/s" for s in sides))
         notes += [

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
 from gateway.dimse.contexts import MODALITY_WORKLIST
@@ -73,11 +73,7 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
                 _write_files(files / "WLM", items)
                 peer = closing.enter_context(peers.wlmscpfs(files))
                 sides.append(Side(WLMSCPFS, peer.port, "WLM", 5 if quick else 40 if items <= 1000 else 10, p50, p95))
-            turns: dict[str, Callable[[int], None]] = {
-                side.name: lambda r, side=side: side.turn(r, items)  # type: ignore[misc]
-                for side in sides
-            }
-            alternate(turns, repetitions)
+            alternate({side.name: partial(side.turn, items=items) for side in sides}, repetitions)
         say(f"{items} items: " + ", ".join(f"{s.name} {p50.middle(s.name):.1f} ms" for s in sides))
     return figures, notes
 
@@ -117,7 +113,7 @@ def _write_files(folder: Path, items: int) -> None:
         step.ScheduledProcedureStepID, step.ScheduledProcedureStepDescription = f"B{number:06}", "头颅CT平扫"
         ds.ScheduledProcedureStepSequence = [step]
         ds.file_meta = FileMetaDataset()
-        ds.file_meta.MediaStorageSOPClassUID = MODALITY_WORKLIST
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.StudyInstanceUID
+        ds.file_meta.MediaStorageSOPClassUID = UID(MODALITY_WORKLIST)
+        ds.file_meta.MediaStorageSOPInstanceUID = UID(ds.StudyInstanceUID)
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.save_as(folder / f"{number:06}.wl", enforce_file_format=True)

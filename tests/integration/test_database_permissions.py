@@ -23,8 +23,10 @@ from tests.world import LOOPBACK, PEOPLE, TEXT, World, build
 from worklist import outbox
 from worklist.actions import (
     configuration,
+    corrections,
     critical,
     deliveries,
+    handing,
     late,
     linking,
     looking,
@@ -129,43 +131,46 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
         ),
     ),
     "readings.send_back": (SENIORS, lambda s, by, t: readings.send_back(s, by, _hold(s, by, t.reviewed), "why", NOW)),
-    "readings.return_to_sender": (
+    "handing.return_to_sender": (
         READERS,
-        lambda s, by, t: readings.return_to_sender(s, by, _hold(s, by, t.unread), "why", NOW),
+        lambda s, by, t: handing.return_to_sender(s, by, _hold(s, by, t.unread), "why", NOW),
     ),
-    "readings.refer": (
+    "handing.refer": (
         READERS,
-        lambda s, by, t: readings.refer(s, by, _hold(s, by, t.unread), t.world.centers["CITY"], "why", NOW),
+        lambda s, by, t: handing.refer(s, by, _hold(s, by, t.unread), t.world.centers["CITY"], "why", NOW),
     ),
-    "readings.answer_referral": (
+    "handing.answer_referral": (
         frozenset({"cityreader", "citysenior"}),
-        lambda s, by, t: readings.answer_referral(s, by, _hold(s, by, t.consultation), NOW),
+        lambda s, by, t: handing.answer_referral(s, by, _hold(s, by, t.consultation), NOW),
     ),
-    "readings.close": (SENIORS, lambda s, by, t: readings.close(s, by, t.unread, "why", NOW)),
-    "readings.join": (READERS, lambda s, by, t: readings.join(s, by, t.unread, t.unread_too, "why", NOW)),
-    "readings.split": (
+    "handing.close": (SENIORS, lambda s, by, t: handing.close(s, by, t.unread, "why", NOW)),
+    "handing.join": (READERS, lambda s, by, t: handing.join(s, by, t.unread, t.unread_too, "why", NOW)),
+    "handing.split": (
         READERS,
         lambda s, by, t: (
-            readings.join(s, by, t.unread, t.unread_too, "why", NOW),
-            readings.split(s, by, t.unread, t.order, "why", NOW),
+            handing.join(s, by, t.unread, t.unread_too, "why", NOW),
+            handing.split(s, by, t.unread, t.order, "why", NOW),
         ),
     ),
     "reports.prepare": (SENIORS, lambda s, by, t: reports.prepare(s, by, _hold(s, by, t.reviewed), NOW)),
     "reports.issue": (SENIORS, lambda s, by, t: _issue(s, by, t, by)),
     "reports.issue what another prepared": (frozenset({"senior1"}), lambda s, by, t: _issue(s, by, t, None)),
-    "reports.correct": (READERS, lambda s, by, t: reports.correct(s, by, t.signed, TEXT, "why", NOW)),
-    "reports.give_up_correction": (
+    "corrections.correct": (READERS, lambda s, by, t: corrections.correct(s, by, t.signed, TEXT, "why", NOW)),
+    "corrections.give_up_correction": (
         READERS,
         lambda s, by, t: (
-            reports.correct(s, by, t.signed, TEXT, "why", NOW),
-            reports.give_up_correction(s, by, t.signed, "why", NOW),
+            corrections.correct(s, by, t.signed, TEXT, "why", NOW),
+            corrections.give_up_correction(s, by, t.signed, "why", NOW),
         ),
     ),
-    "reports.prepare_withdrawal": (SENIORS, lambda s, by, t: reports.prepare_withdrawal(s, by, t.signed, "why", NOW)),
-    "reports.withdraw": (
+    "corrections.prepare_withdrawal": (
         SENIORS,
-        lambda s, by, t: reports.withdraw(
-            s, by, reports.prepare_withdrawal(s, by, t.signed, "why", NOW), "k", "d", NOW
+        lambda s, by, t: corrections.prepare_withdrawal(s, by, t.signed, "why", NOW),
+    ),
+    "corrections.withdraw": (
+        SENIORS,
+        lambda s, by, t: corrections.withdraw(
+            s, by, corrections.prepare_withdrawal(s, by, t.signed, "why", NOW), "k", "d", NOW
         ),
     ),
     "late.settle": (READERS, lambda s, by, t: late.settle(s, by, t.task, NOW)),
@@ -253,7 +258,7 @@ NO_PERMISSION_OF_THEIR_OWN: Final = {
     # they only look, within the actor's scope
     "readings.get",
     "reports.reading_of_report",
-    "reports.may_sign_correction",
+    "corrections.may_sign_correction",
     # one's own
     "users.change_own_password",
     "users.set_language",
@@ -306,7 +311,7 @@ def _prepared(world: World) -> Things:
     world.do(deliveries.finish_attempt, t.delivery, b"", b"", deliveries.Outcome("stuck", "rejected"), NOW)
     referred = world.ready()
     world.write("reader1", referred)
-    world.do(readings.refer, world.actor("reader1"), referred, world.centers["CITY"], "why", NOW)
+    world.do(handing.refer, world.actor("reader1"), referred, world.centers["CITY"], "why", NOW)
     t.consultation = world.one(Reading, Reading.kind == "consultation").id
     world.write("cityreader", t.consultation)
     broken_off = world.order()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.world import TEXT, World
-from worklist.actions import readings
+from worklist.actions import handing, readings
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import ReportText
 from worklist.queries import readings as reading_queries
@@ -107,7 +107,7 @@ def test_the_reviewer_sends_a_draft_back_with_remarks(world: World) -> None:
 def _return(world: World, reading_id: str, why: str = "运动伪影") -> None:
     by = world.actor("reader1")
     world.claim("reader1", reading_id)
-    world.do(readings.return_to_sender, by, reading_id, why, world.now)
+    world.do(handing.return_to_sender, by, reading_id, why, world.now)
 
 
 def test_a_returned_case_is_on_the_worklist_again_under_its_number(world: World) -> None:
@@ -165,8 +165,8 @@ def test_closing_without_report_ends_the_orders(world: World) -> None:
     world.write("reader1", reading_id)
     reader, senior = world.actor("reader1"), world.actor("senior1")
     with pytest.raises(Forbidden):
-        world.do(readings.close, reader, reading_id, "重复申请", world.now)
-    world.do(readings.close, senior, reading_id, "重复申请", world.now)
+        world.do(handing.close, reader, reading_id, "重复申请", world.now)
+    world.do(handing.close, senior, reading_id, "重复申请", world.now)
     order = world.order_now(placed)
     assert (order.state, order.note) == ("cancelled", "closed_without_report")
     assert world.one(ReportVersion).state == "discarded"
@@ -175,7 +175,7 @@ def test_closing_without_report_ends_the_orders(world: World) -> None:
 def _refer(world: World, reading_id: str) -> Reading:
     by, city = world.actor("reader1"), world.centers["CITY"]
     world.write("reader1", reading_id)
-    world.do(readings.refer, by, reading_id, city, "疑难", world.now)
+    world.do(handing.refer, by, reading_id, city, "疑难", world.now)
     return world.one(Reading, Reading.kind == "consultation")
 
 
@@ -188,7 +188,7 @@ def test_a_referral_goes_up_and_its_opinion_comes_back(world: World) -> None:
         world.claim("reader2", consultation.id)
     world.write("cityreader", consultation.id, OTHER)
     by = world.actor("cityreader")
-    world.do(readings.answer_referral, by, consultation.id, world.now)
+    world.do(handing.answer_referral, by, consultation.id, world.now)
     asked = world.reading(reading_id)
     assert (asked.state, asked.note) == ("drafted", f"{OTHER.findings}\n{OTHER.impression}")
     assert world.write("reader1", reading_id, OTHER).revision > 0
@@ -200,7 +200,7 @@ def test_a_declined_referral_goes_back_and_the_order_stays(world: World) -> None
     reading_id = world.ready(placed)
     consultation = _refer(world, reading_id)
     by = world.actor("citysenior")
-    world.do(readings.close, by, consultation.id, "图像不足", world.now)
+    world.do(handing.close, by, consultation.id, "图像不足", world.now)
     asked, order = world.reading(reading_id), world.order_now(placed)
     assert (asked.state, asked.note) == ("drafted", "图像不足")
     assert (order.state, order.note) == ("performed", "")
@@ -219,20 +219,20 @@ def test_two_cases_of_one_patient_are_joined_and_split_until_signing(world: Worl
     head, chest = world.order("CT-HEAD"), world.order("CT-CHEST", priority="STAT")
     first, second = world.ready(head), world.ready(chest)
     by = world.actor("reader1")
-    world.do(readings.join, by, first, second, "一次扫描", world.now)
+    world.do(handing.join, by, first, second, "一次扫描", world.now)
     joined = world.reading(first)
     assert (joined.priority, joined.rank) == ("STAT", 0)
     assert world.reading(second).state == "closed without report"
     assert {o.state for o in world.rows(Order)} == {"performed"}
-    own = world.do(readings.split, by, first, chest.id, "分开报告", world.now)
+    own = world.do(handing.split, by, first, chest.id, "分开报告", world.now)
     covered = world.database.read(lambda s: [o.id for o in readings.orders_of(s, s.get_one(Reading, own.id))])
     assert covered == [chest.id]
     with pytest.raises(Conflict, match="nothing_to_split"):
-        world.do(readings.split, by, first, head.id, "再分", world.now)
+        world.do(handing.split, by, first, head.id, "再分", world.now)
     world.signed(first)
     third = world.ready(world.order())
     with pytest.raises(Conflict, match="cannot_join"):
-        world.do(readings.join, by, first, third, "晚了", world.now)
+        world.do(handing.join, by, first, third, "晚了", world.now)
 
 
 def test_a_case_under_correction_takes_no_other_orders(world: World) -> None:
@@ -242,7 +242,7 @@ def test_a_case_under_correction_takes_no_other_orders(world: World) -> None:
     world.correct("reader1", first, OTHER)
     by = world.actor("reader1")
     with pytest.raises(Conflict, match="already_issued"):
-        world.do(readings.join, by, first, second, "晚了", world.now)
+        world.do(handing.join, by, first, second, "晚了", world.now)
 
 
 def test_cases_of_two_patients_are_never_joined(world: World) -> None:
@@ -250,7 +250,7 @@ def test_cases_of_two_patients_are_never_joined(world: World) -> None:
     second = world.ready(world.order(patient=world.patient("10002", "李四")))
     by = world.actor("senior1")
     with pytest.raises(BadInput, match="not_the_same_patient"):
-        world.do(readings.join, by, first, second, "why", world.now)
+        world.do(handing.join, by, first, second, "why", world.now)
 
 
 def test_the_list_shows_the_most_urgent_first_and_pages_without_gaps(world: World) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tests.world import TEXT, World
 from worklist import documents, outbox
-from worklist.actions import configuration, deliveries, late, linking, patients, readings, reports
+from worklist.actions import configuration, corrections, deliveries, handing, late, linking, patients, readings, reports
 from worklist.errors import Conflict, Forbidden, NotFound
 from worklist.facts import ReportText
 from worklist.people import HUREN
@@ -158,7 +158,7 @@ def test_a_study_that_was_taken_away_while_signing_stops_the_signature(world: Wo
     head, chest = world.order("CT-HEAD"), world.order("CT-CHEST")
     first, second = world.ready(head), world.ready(chest)
     reader, admin = world.actor("reader1"), world.actor("admin")
-    world.do(readings.join, reader, first, second, "一次扫描", world.now)
+    world.do(handing.join, reader, first, second, "一次扫描", world.now)
     _reviewed(world, first)
     study = world.one(Study, Study.study_instance_uid == chest.study_instance_uid)
     with pytest.raises(Conflict, match="somebody_was_faster"):
@@ -201,7 +201,7 @@ def test_a_correction_that_is_given_up_changes_nothing(world: World) -> None:
     world.signed(reading_id)
     world.correct("reader2", reading_id, BETTER)
     by = world.actor("reader2")
-    world.do(reports.give_up_correction, by, reading_id, "无误", world.now)
+    world.do(corrections.give_up_correction, by, reading_id, "无误", world.now)
     assert world.reading(reading_id).state == "signed"
     assert _versions(world) == [(1, "final", "final"), (2, "", "discarded")]
     assert len(world.rows(Delivery)) == 1
@@ -212,10 +212,10 @@ def test_a_withdrawal_prepared_before_a_correction_began_is_refused(world: World
     reading_id = world.ready()
     world.signed(reading_id)
     by = world.actor("senior1")
-    prepared = world.ask(reports.prepare_withdrawal, by, reading_id, "why", world.now)
+    prepared = world.ask(corrections.prepare_withdrawal, by, reading_id, "why", world.now)
     world.correct("reader2", reading_id, BETTER)
     with pytest.raises(Conflict, match="draft_is_newer"):
-        world.do(reports.withdraw, by, prepared, "key", "digest", world.now)
+        world.do(corrections.withdraw, by, prepared, "key", "digest", world.now)
 
 
 def test_a_withdrawal_goes_to_everyone_and_the_study_can_move(world: World) -> None:

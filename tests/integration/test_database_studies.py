@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.world import World
-from worklist.actions import linking, reading_making, steps
+from worklist.actions import handing, linking, reading_making, steps
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import RequestReference
 from worklist.queries import reports as report_queries
@@ -269,7 +269,7 @@ def test_a_reading_that_keeps_other_images_no_longer_answers_the_order_without_a
     by = world.actor("reader1")
     from worklist.actions import readings
 
-    world.do(readings.join, by, first, second, "一次扫描", world.now)
+    world.do(handing.join, by, first, second, "一次扫描", world.now)
     moved = world.one(Study, Study.study_instance_uid == chest.study_instance_uid)
     admin = world.actor("admin")
     world.do(linking.unlink, admin, moved.id, "选错", world.now)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tests.world import TEXT, World
 from worklist import outbox
-from worklist.actions import critical, readings, reports, studies, users
+from worklist.actions import corrections, critical, readings, reports, studies, users
 from worklist.errors import Conflict
 from worklist.facts import OrderAnswer, ReportText
 from worklist.people import HUREN, Actor
@@ -138,7 +138,7 @@ def test_fifty_corrections_make_one_draft(world: World, crowd: list[Actor]) -> N
         reading_id = world.ready()
         world.signed(reading_id)
         answers = _at_once(
-            [partial(world.do, reports.correct, by, reading_id, TEXT, "笔误", world.now) for by in crowd]
+            [partial(world.do, corrections.correct, by, reading_id, TEXT, "笔误", world.now) for by in crowd]
         )
         assert len(_winners(answers)) == 1
         versions = world.rows(ReportVersion, ReportVersion.reading_id == reading_id)
@@ -152,10 +152,10 @@ def test_fifty_withdrawals_and_corrections_have_one_winner(world: World, crowd: 
     works: list[Callable[[], ReportVersion]] = []
     for n, by in enumerate(crowd):
         if n % 2:
-            works.append(partial(world.do, reports.correct, by, reading_id, TEXT, "笔误", world.now))
+            works.append(partial(world.do, corrections.correct, by, reading_id, TEXT, "笔误", world.now))
         else:
-            prepared = world.ask(reports.prepare_withdrawal, by, reading_id, "why", world.now)
-            works.append(partial(world.do, reports.withdraw, by, prepared, "key", "digest", world.now))
+            prepared = world.ask(corrections.prepare_withdrawal, by, reading_id, "why", world.now)
+            works.append(partial(world.do, corrections.withdraw, by, prepared, "key", "digest", world.now))
     answers = _at_once(works)
     assert len(_winners(answers)) == 1
     assert len(world.rows(ReportVersion)) == 2

@@ -118,7 +118,7 @@ class County:
             self._apis[login] = Api(httpx.Client(base_url=self.address, headers=headers, timeout=30))
         return self._apis[login]
 
-    def until(self, look: Callable[[], T], what: str, seconds: float = 20) -> T:
+    def until(self, look: Callable[[], T | None], what: str, seconds: float = 20) -> T:
         """The first true answer of `look`, in real seconds."""
         deadline = time.monotonic() + seconds
         while True:

@@ -9,7 +9,7 @@ import pytest
 from reading_room.words import Words
 from tests.pages.site import PASSWORD, Site
 from tests.world import TEXT, point_endpoint
-from worklist.actions import critical, readings
+from worklist.actions import critical, handing
 
 ENTRIES = {
     "tech1": ("/orders", "/orders/new", "/unmatched"),
@@ -65,7 +65,7 @@ def _busy(site: Site) -> None:
     site.scan(back)
     returned = world.reading_of(back).id
     world.claim("reader2", returned, site.clock())
-    world.do(readings.return_to_sender, world.actor("reader2"), returned, "运动伪影", site.clock())
+    world.do(handing.return_to_sender, world.actor("reader2"), returned, "运动伪影", site.clock())
     wrong = world.order(patient=world.patient("10004", "张伟"))
     site.slice(world.facts(wrong, patient_id="99999"))
 

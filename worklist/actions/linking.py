@@ -36,7 +36,7 @@ LINKED = ("matched", "matched by a person", "moved")
 def match_study(session: Session, study: Study, institution_ids: Iterable[str], now: datetime) -> None:
     """Try to find the orders that an unlinked or unmatched study was made for."""
     said = _said(session, study, tuple(institution_ids))
-    verdict = match(said, _candidates(session, said))
+    verdict = match(said, _candidates(session, said, study.institution_id))
     if verdict.order_ids:
         orders = session.scalars(select(Order).where(Order.id.in_(verdict.order_ids)).order_by(Order.id)).all()
         move(session, "study link", study, "match", HUREN, now)
@@ -189,14 +189,14 @@ def _said(session: Session, study: Study, institution_ids: tuple[str, ...]) -> S
     )
 
 
-def _candidates(session: Session, said: StudySaid) -> list[OrderKnown]:
+def _candidates(session: Session, said: StudySaid, institution_id: str) -> list[OrderKnown]:
     rows = session.scalars(
         select(Order).where(
             or_(
                 Order.study_instance_uid.in_({said.study_instance_uid, *said.study_uids}),
                 Order.accession_number.in_(said.accession_numbers),
             ),
-            Order.institution_id.in_(said.institution_ids),
+            Order.institution_id == institution_id,
         )
     )
     return [

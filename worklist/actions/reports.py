@@ -1,4 +1,4 @@
-"""Signing and issuing: preliminary, final, corrected, added to, withdrawn.
+"""Signing and issuing: preliminary, final, corrected, added to. Corrections begin in `corrections`.
 
 Signing has three steps. `prepare` reads the draft and says what would be signed; outside any transaction the
 canonical document is made and stored durably; `issue` is one short transaction that moves the states only if the
@@ -16,15 +16,15 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import critical, deliveries, late, reading_making, readings
+from worklist.actions import critical, deliveries, late, readings
 from worklist.actions.patients import facts_of
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import CoveredOrder, ReportStatus, ReportText, SignedReport
-from worklist.moves import begin, can, move
+from worklist.moves import can, move
 from worklist.people import Actor
 from worklist.rules.objects import is_evidence
 from worklist.rules.routing import within
-from worklist.tables import Instance, Institution, Order, Patient, Reading, ReportVersion, Study, User, new_id
+from worklist.tables import Instance, Institution, Order, Patient, Reading, ReportVersion, Study, User
 
 VERBS: Final[dict[str, str]] = {
     "preliminary": "issue preliminary",
@@ -86,7 +86,7 @@ def prepare(session: Session, by: Actor, reading_id: str, now: datetime, *, prel
             raise Conflict("not_submitted")
         status = STATUS_OF_KIND[draft.kind]
     text = ReportText(draft.findings, draft.impression, draft.critical)
-    report = _report(session, reading, draft, status, text, by, now)
+    report = compose(session, reading, draft, status, text, by, now)
     return Prepared(report, draft.id, draft.revision, status)
 
 
@@ -100,7 +100,7 @@ def issue(
     Conflict
         ``draft_is_newer`` if the words changed since, ``somebody_was_faster`` if studies, orders or the patient did.
     """
-    _require_same_signer(by, prepared)
+    require_same_signer(by, prepared)
     draft = session.get(ReportVersion, prepared.version_id)
     if draft is None or draft.state != "draft" or draft.revision != prepared.revision:
         raise Conflict("draft_is_newer", revision=draft.revision if draft else 0)
@@ -124,152 +124,16 @@ def issue(
             if can("order", order, "complete"):
                 move(session, "order", order, "complete", by, now)
             order.note = ""
-        verb = {"corrected": "correct", "addendum": "add to"}.get(prepared.status)
-        if verb is not None:
-            late.settle_by_version(session, reading.id, verb, by, now)
+        verb = {"corrected": "correct", "addendum": "add to"}.get(prepared.status, "sign")
+        late.settle_by_version(session, reading.id, verb, by, now)
     reading.holder_id = reading.held_until = None
     for study in readings.studies_of(session, reading):
         late.note_late_images(session, study, _evidence(session, study), now)
     if draft.critical.strip():
         critical.mark_for_report(session, by, reading, draft.critical, now)
     deliveries.owe(session, reading, draft, by, now)
-    _note(session, by, f"report {prepared.status}", reading, draft, now)
+    note(session, by, f"report {prepared.status}", reading, draft, now)
     return draft
-
-
-def may_sign_correction(session: Session, by: Actor, reading_id: str) -> bool:
-    """Whether the actor may sign a correction that they write themselves: a senior reader who did not write the
-    version being corrected, or any senior reader where the center does not want two people."""
-    reading = readings.get(session, by, reading_id)
-    current = late.current_version(session, reading.id)
-    may_sign = by.scopes is None or "sign" in by.scopes
-    if current is None or not may_sign or not by.has("senior reader", reading.center_id):
-        return False
-    return not reading.center.two_people or current.writer_id != by.id
-
-
-def correct(
-    session: Session,
-    by: Actor,
-    reading_id: str,
-    text: ReportText,
-    why: str,
-    now: datetime,
-    *,
-    addendum: bool = False,
-    as_reviewer: bool = False,
-) -> ReportVersion:
-    """Reopen a signed case with a new draft: a correction, or an addendum, with a reason.
-
-    The issued version stays as it is and stays current until the new one is signed. The writer of the correction is
-    the actor; where the center wants two people, somebody else signs it. `as_reviewer`: the actor changes the words
-    as a reviewer does, whose changes leave the writer of record as it was; the case is in review and held by them.
-
-    Raises
-    ------
-    Forbidden
-        ``signer_is_writer`` or ``role_needed`` for a reviewer who may not be one (`may_sign_correction`).
-    """
-    by.require_scope("report")
-    reading = readings.get(session, by, reading_id)
-    if not why.strip():
-        raise BadInput("reason_missing")
-    if not text.impression.strip():
-        raise BadInput("impression_missing")
-    current = late.current_version(session, reading.id)
-    if current is None:
-        raise Conflict("nothing_issued")
-    if reading.state != "signed":
-        raise Conflict("cannot_move", machine="reading", state=reading.state, verb="reopen")
-    if as_reviewer:
-        by.require("senior reader", center_id=reading.center_id)
-        if not may_sign_correction(session, by, reading_id):
-            raise Forbidden("signer_is_writer")
-    move(session, "reading", reading, "reopen", by, now, why)
-    kind = "addendum" if addendum else "correction"
-    draft = readings.new_draft(session, reading, by, now, kind=kind, text=text, reason=why)
-    reading.holder_id = reading.held_until = None
-    if as_reviewer:
-        draft.writer_id = current.writer_id
-        move(session, "reading", reading, "submit", by, now)
-    readings.claim(session, by, reading.id, now)
-    _note(session, by, f"{kind} begun", reading, draft, now, why)
-    return draft
-
-
-def give_up_correction(session: Session, by: Actor, reading_id: str, why: str, now: datetime) -> Reading:
-    """Leave the issued version as it is; the draft of the correction is discarded, on record."""
-    by.require_scope("report")
-    reading = readings.get(session, by, reading_id)
-    readings.require_lease(reading, by, now)
-    draft = readings.draft_of(session, reading.id)
-    if draft is None or draft.kind == "original":
-        raise Conflict("no_correction_begun")
-    move(session, "report version", draft, "discard", by, now, why)
-    move(session, "reading", reading, "give up correction", by, now, why)
-    reading.holder_id = reading.held_until = None
-    return reading
-
-
-def prepare_withdrawal(session: Session, by: Actor, reading_id: str, why: str, now: datetime) -> Prepared:
-    """Read what a withdrawal would say. A senior reader withdraws, with a reason, under the identity last issued."""
-    by.require_scope("sign")
-    reading = readings.get(session, by, reading_id)
-    by.require("senior reader", center_id=reading.center_id)
-    if not why.strip():
-        raise BadInput("reason_missing")
-    current = late.current_version(session, reading.id)
-    if current is None:
-        raise Conflict("nothing_issued")
-    if reading.state != "signed":
-        raise Conflict("cannot_move", machine="reading", state=reading.state, verb="withdraw")
-    text = ReportText(current.findings, current.impression, current.critical)
-    report = _report(session, reading, current, "withdrawal", text, by, now)
-    report = replace(report, version=readings.next_number(session, reading.id), reason=why)
-    return Prepared(report, current.id, current.revision, "withdrawal")
-
-
-def withdraw(
-    session: Session, by: Actor, prepared: Prepared, document_key: str, document_sha256: str, now: datetime
-) -> ReportVersion:
-    """Issue a withdrawal: a version of its own, delivered to everyone who had an earlier one."""
-    _require_same_signer(by, prepared)
-    current = session.get_one(ReportVersion, prepared.version_id)
-    reading = readings.get(session, by, current.reading_id)
-    newest = readings.next_number(session, reading.id) == prepared.report.version
-    if late.current_version(session, reading.id) is not current or not newest:
-        raise Conflict("draft_is_newer")
-    version = ReportVersion(
-        id=new_id(),
-        reading_id=reading.id,
-        number=prepared.report.version,
-        kind="withdrawal",
-        findings=current.findings,
-        impression=current.impression,
-        critical=current.critical,
-        reason=prepared.report.reason,
-        writer_id=current.writer_id,
-        changed_at=now,
-        signer_id=by.id,
-        signed_at=prepared.report.signed_at,
-        status="withdrawal",
-        document_key=document_key,
-        document_sha256=document_sha256,
-        instances=[list(i) for i in prepared.report.instances],
-    )
-    begin(session, "report version", version, "withdraw", by, now, prepared.report.reason)
-    session.flush()
-    move(session, "report version", current, "supersede", by, now)
-    move(session, "reading", reading, "withdraw", by, now, prepared.report.reason)
-    reading.holder_id = reading.held_until = None
-    for order in readings.orders_of(session, reading):
-        if can("order", order, "reopen"):
-            move(session, "order", order, "reopen", by, now, prepared.report.reason)
-    critical.retract_all(session, by, reading, prepared.report.reason, now)
-    reading_making.open_again(session, reading, readings.orders_of(session, reading), by, now)
-    deliveries.owe(session, reading, version, by, now)
-    _note(session, by, "report withdrawn", reading, version, now, prepared.report.reason)
-    return version
 
 
 def reading_of_report(session: Session, by: Actor, report_id: str) -> Reading:
@@ -288,7 +152,7 @@ def _may_issue_preliminary(reading: Reading, draft: ReportVersion, now: datetime
         raise Conflict("preliminary_not_allowed")
 
 
-def _report(
+def compose(
     session: Session,
     reading: Reading,
     draft: ReportVersion,
@@ -351,7 +215,7 @@ def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
     )
 
 
-def _require_same_signer(by: Actor, prepared: Prepared) -> None:
+def require_same_signer(by: Actor, prepared: Prepared) -> None:
     """What was checked for one person is issued by that person."""
     by.require_scope("sign")
     if prepared.report.signer != by.name:
@@ -368,7 +232,7 @@ def _require_unchanged(session: Session, reading: Reading, draft: ReportVersion,
     session.execute(select(Study.id).where(Study.id.in_(ids)).order_by(Study.id).with_for_update())
     session.expire_all()
     studies = readings.studies_of(session, reading)
-    present = _report(session, reading, draft, prepared.status, prepared.report.text, by, prepared.report.signed_at)
+    present = compose(session, reading, draft, prepared.status, prepared.report.text, by, prepared.report.signed_at)
     linked = all(s.link in ("matched", "matched by a person", "moved") for s in studies)
     if not linked or replace(present, instances=()) != replace(prepared.report, instances=()):
         raise Conflict("somebody_was_faster", machine="reading", state=reading.state, verb="sign")
@@ -418,7 +282,7 @@ def _supersede_earlier(session: Session, reading: Reading, version: ReportVersio
         move(session, "report version", old, "supersede", by, now)
 
 
-def _note(
+def note(
     session: Session, by: Actor, action: str, reading: Reading, version: ReportVersion, now: datetime, why: str = ""
 ) -> None:
     audit.note(

@@ -68,6 +68,8 @@ def create_step(session: Session, device: KnownDevice, facts: ProcedureStepFacts
             move(session, "order", order, "begin", by, now)
     session.flush()
     for study in _studies(session, step):
+        if study.link == "unmatched":  # the step may name the order that the images did not
+            linking.match_study(session, study, device.institutions, now)
         linking.add_orders(session, study, orders, now)
 
 

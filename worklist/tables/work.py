@@ -185,6 +185,7 @@ class Reading(Thing):
     holder_id: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"))
     held_until: Mapped[datetime | None]
     writer_id: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"))
+    asked_by_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reading.id"), index=True)  # of a consultation
     note: Mapped[str] = mapped_column(default="")  # why it was returned, sent back or closed
     created_at: Mapped[datetime]
     center: Mapped[Center] = relationship(lazy="joined")
