@@ -29,6 +29,8 @@ from worklist.people import Actor
 COOKIE: Final = "huren_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
 CSRF_FIELD: Final = "csrf"
+POLL_HEADER: Final = "X-Huren-Poll"
+"""A page asks again by itself: that nobody sits there any more is not hidden by it."""
 SIGN_IN_PAGE: Final = "/sign-in"
 PASSWORD_PAGE: Final = "/password"  # noqa: S105 - an address
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -232,7 +234,8 @@ async def _find_actor(request: Request) -> Actor | None:
     if request.method not in SAFE_METHODS:
         check_own_origin(request)
         await _check_csrf(request, actor)
-    await _touch(web, actor.session_id, now)
+    if POLL_HEADER not in request.headers:
+        await _touch(web, actor.session_id, now)
     return actor
 
 

@@ -11,7 +11,6 @@ from reading_room.passwords import hash_password, make_password
 from worklist.actions.configuration import save_institution
 from worklist.actions.users import save_user
 from worklist.database import Database
-from worklist.errors import HurenError
 from worklist.people import HUREN
 from worklist.queries.administration import institutions
 
@@ -29,7 +28,7 @@ def begin(settings: Settings, code: str, name: str) -> dict[str, str]:
     ------
     AlreadyBegun
         when there is an institution.
-    ValueError
+    BadInput
         when the code or the name cannot be used.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,8 +56,6 @@ def begin(settings: Settings, code: str, name: str) -> dict[str, str]:
     database = Database(settings.database_url)
     try:
         database.write(work)
-    except HurenError as error:
-        raise ValueError(f"The code or the name cannot be used: {error.code} {error.params or ''}".strip()) from error
     finally:
         database.close()
     return passwords

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from huren import logs
 from huren.settings import Settings, SettingsWrong, describe, load
+from worklist.errors import HurenError
 
 app = typer.Typer(
     help="Huren (互认): the workflow server of a county's shared diagnostic centers.",
@@ -38,6 +39,12 @@ def main() -> None:
 def _fail(text: str, code: int = 1) -> NoReturn:
     errors.print(text, style="red", highlight=False, markup=False)
     raise typer.Exit(code)
+
+
+def _refused(error: HurenError) -> NoReturn:
+    from reading_room.words import Words, text_of
+
+    _fail(text_of(error, Words("en")))
 
 
 def _settings() -> Settings:
@@ -152,8 +159,10 @@ def setup(
 
     try:
         passwords = begin(_settings(), code, name)
-    except (AlreadyBegun, ValueError) as error:
+    except AlreadyBegun as error:
         _fail(str(error))
+    except HurenError as error:
+        _refused(error)
     typer.echo("Sign in with these and change them; they are shown once and kept nowhere.")
     for login, password in passwords.items():
         typer.echo(f"{login}\t{password}")
@@ -219,14 +228,15 @@ def token_create(
     from huren.jobs import utc_now
     from worklist.actions.users import make_token
     from worklist.database import Database
-    from worklist.errors import HurenError
     from worklist.people import HUREN
 
     database = Database(_settings().database_url)
     wanted = tuple(scope.strip() for scope in scopes.split(",") if scope.strip())
     try:
         secret = database.write(lambda s: make_token(s, HUREN, user, name, wanted, utc_now(), timedelta(days=days)))
-    except (HurenError, ValueError) as error:
+    except HurenError as error:
+        _refused(error)
+    except ValueError as error:
         _fail(str(error))
     finally:
         database.close()
@@ -240,7 +250,6 @@ def user_reset_password(login: str) -> None:
     from reading_room.passwords import hash_password, make_password
     from worklist.actions.users import actor_for, save_user
     from worklist.database import Database
-    from worklist.errors import HurenError
     from worklist.people import HUREN
 
     database = Database(_settings().database_url)
@@ -250,7 +259,7 @@ def user_reset_password(login: str) -> None:
         user = database.read(lambda s: actor_for(s, login))
         database.write(lambda s: save_user(s, HUREN, utc_now(), id=user.id, password_hash=hashed))
     except HurenError as error:
-        _fail(str(error))
+        _refused(error)
     finally:
         database.close()
     typer.echo(password)

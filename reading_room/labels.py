@@ -97,6 +97,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         # late images
         "open": N_("open"),
         "no change": N_("no change"),
+        "seen by the final version": N_("seen by the final version"),
         "correction": N_("correction"),
         # set aside
         "waiting": N_("waiting"),

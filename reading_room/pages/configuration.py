@@ -100,7 +100,8 @@ def _section(name: str) -> Section:
 
 
 def _options(session: Session, actor: Actor, view: View) -> Options:
-    return Options(view.words, held.institutions(session, actor), held.centers(session, actor))
+    members, centers = held.institutions(session, actor), held.centers(session, actor)
+    return Options(view.words, members, centers, held.staff(session, actor))
 
 
 def _menu(view: View) -> list[tuple[str, str]]:
@@ -164,7 +165,7 @@ def _shown(spec: Field, value: Any) -> Any:
         return "\n".join(f"{a['door']} {a['address']} {a['claimed']}" for a in value or ())
     if spec.kind == "limits":
         return value or {}
-    if spec.kind == "many":
+    if spec.kind in ("many", "ordered"):
         return list(value or ())
     return "" if value is None else value
 
@@ -173,7 +174,7 @@ def _typed_values(section: Section, typed: Form) -> dict[str, Any]:
     """What was typed, to be shown again as it was."""
     values: dict[str, Any] = {}
     for spec in section.fields:
-        if spec.kind == "many":
+        if spec.kind in ("many", "ordered"):
             values[spec.name] = typed.all(spec.name)
         elif spec.kind == "flag":
             values[spec.name] = bool(typed[spec.name])
@@ -206,7 +207,7 @@ def _field(spec: Field, typed: Form) -> Any:
         return _whole(spec.name, value)
     if spec.kind == "flag":
         return bool(value)
-    if spec.kind == "many":
+    if spec.kind in ("many", "ordered"):
         return typed.all(spec.name)
     if spec.kind == "codes":
         return [part.upper() for part in _parts(value)]

@@ -64,6 +64,7 @@ DONE: Final = {
     "replayed": N_("It is sent again now."),
     "settled": N_("Settled."),
     "mapped": N_("Mapped. Orders that waited for this code are scheduled."),
+    "revoked": N_("The token is revoked. Nothing can be done with it any more."),
     "nothing": N_("Nobody waits: there is no free case now."),
     "correction": N_("The correction is a draft now. It takes effect when it is signed."),
 }

@@ -21,7 +21,7 @@ from worklist.queries import administration, orders
 from worklist.queries.views import OrderDetail, OrderRow
 
 router = new_router()
-MOST_HEEDED = 200  # open orders among which those that wait for a person are looked for
+MOST_HEEDED = 200  # orders that wait for a person, shown on top
 
 
 @router.get("/orders")
@@ -116,8 +116,8 @@ def _rows(view: View, web: Web, actor: Actor, query: dict[str, str]) -> Any:
     def read(session: Session) -> tuple[Any, list[OrderRow], Any]:
         now = web.clock()
         page = orders.listed(session, actor, now, state=query["state"], q=query["q"], after=query["after"])
-        open_ones = orders.listed(session, actor, now, state="open", limit=MOST_HEEDED)
-        return page, [row for row in open_ones.items if progress.heeded(row)], orders.criticals(session, actor)
+        noted = orders.listed(session, actor, now, waiting=True, limit=MOST_HEEDED)
+        return page, [row for row in noted.items if progress.heeded(row)], orders.criticals(session, actor)
 
     page, heeded, owed = web.database.read(read)
     first = not query["q"] and not query["after"]

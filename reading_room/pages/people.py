@@ -16,7 +16,7 @@ from worklist.actions import users
 from worklist.errors import BadInput, HurenError, NotFound
 from worklist.people import CENTER_ROLES, ROLES, SCOPES, Actor
 from worklist.queries import administration as held
-from worklist.queries.views import UserRow
+from worklist.queries.views import TokenRow, UserRow
 
 router = new_router()
 LONGEST_TOKEN = 3650  # days
@@ -117,6 +117,19 @@ def new_token(request: Request, web: Served, actor: Acting, user_id: str, typed:
     return view.page("secret.html", login=row.login, password="", token=token)
 
 
+@router.post("/people/{user_id}/tokens/{token_id}/revoke")
+def revoke_token(web: Served, actor: Acting, user_id: str, token_id: str) -> Response:
+    """End one of the person's tokens."""
+
+    def revoke(session: Session) -> None:
+        if token_id not in {token.id for token in held.tokens(session, actor, user_id)}:
+            raise NotFound("no_such_token")
+        users.revoke_token(session, actor, token_id, web.clock())
+
+    web.database.write(revoke)
+    return go_on(f"/people/{user_id}", "revoked")
+
+
 def _person(view: View, actor: Actor, user_id: str) -> UserRow:
     rows = view.web.database.read(lambda session: held.users(session, actor, view.web.clock()))
     row = next((r for r in rows if r.id == user_id), None)
@@ -145,10 +158,11 @@ def _role(text: str) -> tuple[str, str]:
 def _form(
     view: View, actor: Actor, row: UserRow | None, typed: Form, *, status: int = 200, error: str = ""
 ) -> Response:
-    def read(session: Session) -> tuple[Any, Any]:
-        return held.institutions(session, actor), held.centers(session, actor)
+    def read(session: Session) -> tuple[Any, Any, list[TokenRow]]:
+        tokens = held.tokens(session, actor, row.id) if row is not None else []
+        return held.institutions(session, actor), held.centers(session, actor), tokens
 
-    institutions, centers = view.web.database.read(read)
+    institutions, centers, tokens = view.web.database.read(read)
     words = view.words
     roles = [(f"{role}|", label(words, "role", role)) for role in ROLES if role not in CENTER_ROLES]
     roles += [(f"{role}|{c.id}", f"{label(words, 'role', role)} · {c.name}") for c in centers for role in CENTER_ROLES]
@@ -158,6 +172,7 @@ def _form(
         error=error,
         row=row,
         typed=typed,
+        tokens=tokens,
         institutions=institutions,
         roles=roles,
         groups=[(group_id, f"{c.name} · {name}") for c in centers for group_id, name in c.groups],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -20,7 +21,7 @@ ADDRESS_LINES = N_("One on each line: door (dimse or mllp), network address, AE 
 
 @dataclass(frozen=True)
 class Field:
-    """One input: `kind` is text, number, choice, many, flag, hours, minutes, addresses, codes or lines."""
+    """One input: `kind` is text, number, choice, many, ordered, flag, limits, hours, minutes, addresses or codes."""
 
     name: str
     label: str
@@ -39,6 +40,7 @@ class Options:
     words: Words
     institutions: list[Any]
     centers: list[Any]
+    staff: list[Any]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,14 @@ def _reader_groups(session: Session, actor: Actor) -> list[GroupRow]:
     ]
 
 
+def _save_center(session: Session, by: Actor, fields: Mapping[str, Any], now: datetime, id: str | None) -> None:
+    row = save.save_center(session, by, fields, now, id)
+    before = next(c.on_duty for c in held.centers(session, by) if c.id == row.id)
+    wanted = list(dict.fromkeys(fields["on_duty"]))
+    if list(before) != wanted:  # an audit row of its own, only for a change
+        save.set_on_duty(session, by, row.id, wanted, now)
+
+
 def _labelled(kind: str, values: tuple[str, ...]) -> Callable[[Options], list[tuple[str, str]]]:
     return lambda options: [(v, label(options.words, kind, v)) for v in values]
 
@@ -91,6 +101,10 @@ def _or_none(inner: Callable[[Options], list[tuple[str, str]]]) -> Callable[[Opt
 
 def _centers(options: Options) -> list[tuple[str, str]]:
     return [(row.id, f"{row.institution} · {row.name}") for row in options.centers]
+
+
+def _staff(options: Options) -> list[tuple[str, str]]:
+    return [(row.id, f"{row.name} · {row.institution}") for row in options.staff]
 
 
 def _groups(options: Options) -> list[tuple[str, str]]:
@@ -130,7 +144,7 @@ SECTIONS: dict[str, Section] = {
             N_("Centers"),
             N_("Center"),
             held.centers,
-            save.save_center,
+            _save_center,
             (
                 Field("name", N_("Name"), needed=True),
                 Field("name_en", N_("English name")),
@@ -153,6 +167,14 @@ SECTIONS: dict[str, Section] = {
                     "minutes",
                     needed=True,
                     hint=N_("Such as 5, 10"),
+                ),
+                Field(
+                    "on_duty",
+                    N_("On duty for critical results"),
+                    "ordered",
+                    whole=True,
+                    hint=N_("Called in this order, after the ordering doctor, while nobody answers."),
+                    choices=_staff,
                 ),
             ),
             ("name", "institution", "discipline", "two_people", "preliminary_hours"),

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from gateway.http import COOKIE, CSRF_HEADER
+from gateway.http import COOKIE, CSRF_HEADER, POLL_HEADER
 from reading_room import passwords
 from tests.integration.api_desk import CHEAP, PASSWORD, Desk, code_of, open_desk
 from worklist import people
@@ -333,3 +333,17 @@ def test_the_answer_speaks_the_callers_language(desk: Desk) -> None:
 
 def _order() -> dict[str, object]:
     return {"patient": {"identifier": "10001", "name": "王小东"}, "procedure_code": "CT-HEAD"}
+
+
+def test_a_page_that_only_polls_does_not_keep_an_idle_session_alive(desk: Desk) -> None:
+    left, used = desk.browser("tech1"), desk.browser("tech1")
+    page = left.get("/orders").text
+    assert page.count("hx-get=") == page.count(f'hx-headers=\'{{"{POLL_HEADER}": "1"}}\'') == 2  # list and banner
+    poll = {"HX-Request": "true", POLL_HEADER: "1"}
+    for _turn in range(3):
+        assert left.get("/alarm", headers=poll).status_code == 200
+        assert used.get("/orders").status_code == 200
+        desk.later(minutes=people.SESSION_IDLE.total_seconds() / 60 / 3)
+    ended = left.get("/alarm", headers=poll, follow_redirects=False)
+    assert (ended.status_code, ended.headers["HX-Redirect"]) == (401, "/sign-in")
+    assert used.get("/orders").status_code == 200

@@ -13,6 +13,7 @@ from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import OrderRequest, PatientFacts, PersonName, WorklistQuery
 from worklist.people import HUREN
 from worklist.queries import devices as device_queries
+from worklist.queries import orders as order_queries
 from worklist.tables import Order, Patient, SetAside, Transition
 
 
@@ -246,3 +247,19 @@ def test_an_order_after_its_images_picks_them_up_from_the_bin(world: World) -> N
     assert world.study_now(study_id).link == "matched"
     assert world.order_now(placed).state == "in progress"
     assert world.rows(SetAside) == []
+
+
+def test_what_waits_for_a_person_is_found_however_many_orders_came_later(world: World) -> None:
+    world.request("P1", procedure_code="UNMAPPED")
+    waiting = world.one(Order, Order.placer_number == "P1").id
+    world.request("P2", procedure_code="UNMAPPED")
+    world.request("P2", "CA")  # over: it waits for nobody
+    for _number in range(3):
+        world.order()
+    by = world.actor("tech1")
+    found = world.ask(order_queries.listed, by, world.now, waiting=True, limit=2)
+    assert [row.id for row in found.items] == [waiting]
+    assert found.next == ""
+    newest = world.ask(order_queries.listed, by, world.now, state="open", limit=2)
+    assert waiting not in [row.id for row in newest.items]
+    assert world.ask(order_queries.listed, world.actor("tech2"), world.now, waiting=True).items == ()

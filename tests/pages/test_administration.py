@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import select
 
 from tests.pages.site import Site
-from worklist.actions import deliveries, devices, messages
+from worklist import people
+from worklist.actions import configuration, deliveries, devices, messages, users
 from worklist.actions.deliveries import Outcome
 from worklist.facts import Caller, MessageHeader, OrderMessage, OrderRequest
-from worklist.tables import ApiToken, Delivery, Device, DeviceAddress, Message, Route
+from worklist.tables import ApiToken, AuditRow, Delivery, Device, DeviceAddress, Message, OnDuty, Route
 
 RAW = "MSH|^~\\&|HIS|TS01|HUREN|CH01|20260302||ORM^O01|M1|P|2.4|||||CHN|GB 18030-2000\rPID|1||7||王^小东\r"
 
@@ -154,6 +157,78 @@ def test_rights_tokens_and_first_passwords(site: Site) -> None:
         assert len(page.locator("#secret").inner_text()) >= 10
     made = world.database.read(lambda s: s.scalars(select(ApiToken.scopes).where(ApiToken.name == "脚本")).all())
     assert made == [["read"]]
+
+
+def test_a_token_is_listed_and_revoked_on_its_person_only(site: Site) -> None:
+    world = site.world
+    doctor, other = world.users["doc1"], world.users["doc2"]
+    made = (world.actor("security"), "doc1", "旧脚本", ("read", "order"), site.clock(), timedelta(days=30))
+    secret = world.do(users.make_token, *made)
+    token = world.one(ApiToken, ApiToken.name == "旧脚本")
+    with site.visit("security") as page:
+        page.goto(f"{site.address}/people/{other}")
+        assert page.locator("#tokens").count() == 0
+        page.goto(f"{site.address}/people/{doctor}")
+        assert "旧脚本" in page.locator("#tokens").inner_text()
+        assert secret not in page.content()
+        assert token.token_hash not in page.content()
+        csrf = page.locator("meta[name=csrf]").get_attribute("content") or ""
+        through_another = f"{site.address}/people/{other}/tokens/{token.id}/revoke"
+        assert page.request.post(through_another, form={"csrf": csrf}).status == 404
+        assert world.one(ApiToken, ApiToken.id == token.id).revoked_at is None
+        page.click("#tokens button:has-text('吊销')")
+        page.wait_for_url(f"**/people/{doctor}?done=revoked")
+        assert "已吊销" in page.locator("#tokens").inner_text()
+        assert page.locator("#tokens button").count() == 0
+    assert world.ask(people.token_actor, secret, "", site.clock()) is None
+
+
+def test_the_on_duty_list_is_kept_in_the_order_of_calling(site: Site) -> None:
+    world = site.world
+    center, address = world.centers["CH01"], f"{site.address}/admin/centers/{world.centers['CH01']}"
+    senior1, senior2, reader1 = (world.users[login] for login in ("senior1", "senior2", "reader1"))
+
+    def on_duty() -> list[str]:
+        held = sorted(world.rows(OnDuty, OnDuty.center_id == center), key=lambda row: row.place)
+        return [row.user_id for row in held]
+
+    with site.visit("admin") as page:
+        page.goto(address)
+        places = page.locator("select[name=on_duty]")
+        assert [places.nth(n).input_value() for n in range(places.count())] == [senior1, senior2, ""]
+        offered = places.first.locator("option").evaluate_all("all => all.map(o => o.value)")
+        assert world.users["doc1"] in offered
+        assert not {world.users["security"], world.users["tech1"]} & set(offered)
+        places.nth(0).select_option(reader1)
+        places.nth(1).select_option("")
+        places.nth(2).select_option(senior1)
+        page.fill("#lease_minutes", "soon")
+        page.click("main form button.btn-primary")
+        assert page.locator("[role=alert]").count() == 1
+        assert on_duty() == [senior1, senior2]
+        assert [places.nth(n).input_value() for n in range(places.count())] == [reader1, senior1, ""]
+        page.fill("#lease_minutes", "30")
+        page.click("main form button.btn-primary")
+        page.wait_for_url("**/admin/centers?done=saved")
+        assert on_duty() == [reader1, senior1]
+        page.goto(address)
+        page.click("main form button.btn-primary")  # nothing changed
+        page.wait_for_url("**/admin/centers?done=saved")
+    assert on_duty() == [reader1, senior1]
+    by_admin = (AuditRow.action == "on-duty list changed", AuditRow.actor == "admin")
+    assert len(world.rows(AuditRow, *by_admin)) == 1
+
+
+def test_who_left_stays_on_the_on_duty_list_until_somebody_else_is_chosen(site: Site) -> None:
+    world = site.world
+    center, left = world.centers["CITY"], world.users["citysenior"]
+    world.do(configuration.set_on_duty, world.actor("admin"), center, [left], site.clock())
+    world.do(users.save_user, world.actor("security"), site.clock(), id=left, enabled=False)
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/centers/{center}")
+        first = page.locator("select[name=on_duty]").first
+        assert first.input_value() == left
+        assert first.locator("option:checked").inner_text() == "停用"
 
 
 def test_no_browser_complained(site: Site) -> None:

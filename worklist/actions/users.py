@@ -125,11 +125,13 @@ def make_token(
 
 
 def revoke_token(session: Session, by: Actor, token_id: str, now: datetime) -> None:
-    """End an API token."""
+    """End an API token. One that has ended already keeps its time."""
     _allow(by)
     token = session.get(ApiToken, token_id)
     if token is None:
         raise NotFound("no_such_token")
+    if token.revoked_at is not None:
+        return
     token.revoked_at = now
     audit.note(session, by, "token revoked", now, thing="user", thing_id=token.user_id)
 

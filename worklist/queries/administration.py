@@ -30,10 +30,13 @@ from worklist.queries.views import (
     RefusedRow,
     RouteRow,
     SetAsideRow,
+    StaffRow,
     StuckJob,
+    TokenRow,
     UserRow,
 )
 from worklist.tables import (
+    ApiToken,
     AuditRow,
     Center,
     CriticalResult,
@@ -56,6 +59,7 @@ from worklist.tables import (
     Study,
     User,
     UserGroup,
+    UserRole,
 )
 
 
@@ -244,6 +248,27 @@ def users(session: Session, by: Actor, now: datetime) -> list[UserRow]:
         )
         for u in session.scalars(select(User).order_by(User.login)).unique()
     ]
+
+
+def staff(session: Session, by: Actor) -> list[StaffRow]:
+    """Who may be put on an on-duty list: readers, senior readers and doctors in use. For the PACS admin."""
+    _admin(by)
+    called = select(UserRole.user_id).where(UserRole.role.in_(("reader", "senior reader", "doctor")))
+    rows = session.execute(
+        select(User.id, User.name, Institution.name)
+        .join(Institution, Institution.id == User.institution_id)
+        .where(User.enabled, User.id.in_(called))
+        .order_by(Institution.code, User.name, User.id)
+    )
+    return [StaffRow(id, name, institution) for id, name, institution in rows]
+
+
+def tokens(session: Session, by: Actor, user_id: str) -> list[TokenRow]:
+    """All tokens of one person, the newest first, without their secrets. For the security admin."""
+    by.require_scope("people")
+    by.require("security admin")
+    rows = session.scalars(select(ApiToken).where(ApiToken.user_id == user_id).order_by(ApiToken.id.desc()))
+    return [TokenRow(t.id, t.name, tuple(t.scopes), t.created_at, t.expires_at, t.revoked_at) for t in rows]
 
 
 def messages(

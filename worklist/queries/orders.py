@@ -41,14 +41,20 @@ def listed(
     state: str = "",
     q: str = "",
     accession_number: str = "",
+    waiting: bool = False,
     after: str = "",
     limit: int = 50,
 ) -> Page[OrderRow]:
-    """Orders in the actor's scope, the newest first. `state`: one of the order's, ``""`` for all, ``"open"``."""
+    """Orders in the actor's scope, the newest first. `state`: one of the order's, ``""`` for all, ``"open"``.
+
+    `waiting`: only those whose note asks a person at home to decide something.
+    """
     query = select(Order).where(scope.orders(by)).order_by(Order.id.desc()).limit(limit + 1)
-    if state == "open":
+    if state == "open" or waiting:
         query = query.where(Order.state.not_in(("completed", "cancelled", "recognised")))
-    elif state:
+    if waiting:
+        query = query.where(Order.note != "")
+    if state and state != "open":
         query = query.where(Order.state == state)
     if accession_number:
         query = query.where(Order.accession_number == accession_number)

@@ -493,6 +493,27 @@ class UserRow:
 
 
 @dataclass(frozen=True)
+class StaffRow:
+    """Somebody who may be put on an on-duty list, for the PACS admin: no login, no rights."""
+
+    id: str
+    name: str
+    institution: str
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A token of a person, for the security admin. Its secret is kept nowhere. Times are aware UTC."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
 class RefusedRow:
     """A caller who was sent away."""
 

@@ -54,7 +54,7 @@ FINAL = {
     "report version": {"discarded", "withdrawal", "superseded"},
     "critical result": {"disposed", "retracted", "superseded"},
     "delivery": {"acknowledged"},
-    "late images": {"no change", "addendum", "correction"},
+    "late images": {"no change", "addendum", "correction", "seen by the final version"},
     "set aside": {"settled", "dismissed"},
 }
 """States that are meant to be the end. Everything else must have a way on."""
