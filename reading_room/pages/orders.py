@@ -162,6 +162,7 @@ def _order_page(
         diffs=comparing.between(order.versions, view.words),
         returned_why=_returned_why(order),
         can_order=home,
+        is_doctor=home and actor.has("doctor"),
         can_cancel=home and row.state not in ("completed", "cancelled", "recognised"),
     )
 

@@ -94,7 +94,9 @@ def orthanc(folder: Path) -> Iterator[Peer]:
 
 
 def instances_of(peer: Peer) -> int:
-    """How many instances an Orthanc holds."""
+    """How many objects a storescp or an Orthanc holds."""
+    if not peer.http_port:
+        return sum(1 for _ in (peer.process.log.parent / "received").iterdir())
     answer = httpx.get(f"http://{LOOPBACK}:{peer.http_port}/statistics", timeout=30)
     return int(answer.json()["CountInstances"])
 

@@ -81,18 +81,18 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         server.start()
         sides = [Side(HUREN, server.dimse_port, "HUREN", figures=figures)]
         pids = {HUREN: server.pid}
-        orthanc: peers.Peer | None = None
-        if why := peers.missing("storescp"):
-            notes.append(why)
-        else:
-            storescp = closing.enter_context(peers.storescp(folder / "storescp"))
-            sides.append(Side(STORESCP, storescp.port, "STORESCP", figures=figures))
-        if why := peers.missing("Orthanc"):
-            notes.append(why)
-        else:
-            orthanc = closing.enter_context(peers.orthanc(folder / "orthanc"))
-            sides.append(Side(ORTHANC, orthanc.port, "ORTHANC", figures=figures))
-            pids[ORTHANC] = orthanc.process.pid
+        held_by: dict[str, peers.Peer] = {}
+        for name, program, start in (
+            (STORESCP, "storescp", peers.storescp),
+            (ORTHANC, "Orthanc", peers.orthanc),
+        ):
+            if why := peers.missing(program):
+                notes.append(why)
+                continue
+            held_by[name] = closing.enter_context(start(folder / program))
+            sides.append(Side(name, held_by[name].port, program.upper(), figures=figures))
+        if ORTHANC in held_by:
+            pids[ORTHANC] = held_by[ORTHANC].process.pid
         idle = {name: peers.memory(pid) for name, pid in pids.items()}
         for place, load in enumerate(asked):
             turns = {side.name: partial(side.turn, load=load, place=place, chance=chance) for side in sides}
@@ -103,10 +103,9 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
             for name, pid in pids.items()
         ]
         _check(server, sides[0].sent, studies)
-        for side in sides:
-            if side.name == ORTHANC and orthanc is not None:
-                held = peers.instances_of(orthanc)
-                assert held == side.sent, f"Orthanc holds {held} of {side.sent}"
+        for side in sides[1:]:
+            held = peers.instances_of(held_by[side.name])
+            assert held == side.sent, f"{side.name} holds {held} of {side.sent}"
     return list(figures.values()), notes
 
 

@@ -250,10 +250,10 @@ def test_an_order_after_its_images_picks_them_up_from_the_bin(world: World) -> N
 
 
 def test_what_waits_for_a_person_is_found_however_many_orders_came_later(world: World) -> None:
-    world.request("P1", procedure_code="UNMAPPED")
-    waiting = world.one(Order, Order.placer_number == "P1").id
-    world.request("P2", procedure_code="UNMAPPED")
-    world.request("P2", "CA")  # over: it waits for nobody
+    world.request("W1", procedure_code="UNMAPPED")
+    waiting = world.one(Order, Order.placer_number == "W1").id
+    world.request("W2", procedure_code="UNMAPPED")
+    world.request("W2", "CA")  # over: it waits for nobody
     for _number in range(3):
         world.order()
     by = world.actor("tech1")
