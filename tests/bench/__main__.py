@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -24,6 +26,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small counts and two repetitions, for trying")
     parser.add_argument("--only", choices=PARTS, help="one part")
     asked = parser.parse_args()
+    # Servers have process groups of their own and would outlive us: let the blocks that started them end them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
     figures: list[Figure] = []
     notes: list[str] = []

@@ -42,7 +42,7 @@ def test_two_doors_cannot_share_a_port() -> None:
 def test_a_file_that_is_no_toml_is_told(tmp_path: Path) -> None:
     file = tmp_path / "huren.toml"
     file.write_bytes(b"\xff\xfe = [")
-    with pytest.raises(SettingsWrong, match="huren.toml"):
+    with pytest.raises(SettingsWrong, match=r"huren\.toml"):
         load({"HUREN_CONFIG": str(file)})
 
 
