@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -106,6 +108,11 @@ def doors(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Parts]:
 
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; then finish what was acknowledged and close."""
+    # uvicorn ends by raising the signal that stopped it once more; by default that would kill the process before
+    # the other doors have finished what they acknowledged.
+    asked_to_end = threading.Event()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda _number, _frame: asked_to_end.set())
     web_socket = _web_socket(settings)
     with doors(settings) as parts:
         web = Web(
@@ -123,8 +130,10 @@ def serve(settings: Settings) -> None:
             h11_max_incomplete_event_size=64 << 10,
         )
         log.info("serving", pid=os.getpid(), port=settings.web_port)
-        uvicorn.Server(config).run(sockets=[web_socket])
+        if not asked_to_end.is_set():  # while the doors were opened
+            uvicorn.Server(config).run(sockets=[web_socket])
         log.info("closing", pid=os.getpid())
+    log.info("closed", pid=os.getpid())
 
 
 def _web_socket(settings: Settings) -> socket.socket:
