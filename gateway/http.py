@@ -108,10 +108,14 @@ async def signed_in(request: Request) -> Actor:
     ------
     NotSignedIn
         ``not_signed_in``.
+    Forbidden
+        ``pages_are_for_people`` for a token on a page.
     """
     actor = await maybe_actor(request)
     if actor is None:
         raise NotSignedIn("not_signed_in")
+    if actor.scopes is not None and not wants_json(request):
+        raise Forbidden("pages_are_for_people")  # pages ask nobody for scopes
     return actor
 
 

@@ -180,6 +180,9 @@ ERRORS: Final[dict[str, str]] = {
     "nothing_to_split": N_("There is no order to split off."),
     "nothing_to_answer": N_("There is nothing to answer."),
     "nobody_asks_any_more": N_("The case that asked is no longer waiting."),
+    "critical_result_is_open": N_(
+        "A critical result of these images is open. Move them to the right order, or retract it first."
+    ),
     "report_rests_on_study": N_("An issued report rests on this study. Withdraw the report first."),
     "study_is_being_read": N_("This study is being read already."),
     "study_is_not_unmatched": N_("This study is not in the unmatched bin."),
@@ -209,6 +212,8 @@ ERRORS: Final[dict[str, str]] = {
     "accession_number_taken": N_("This accession number is in use."),
     # Configuration
     "institution_code_is_fixed": N_("The code of an institution cannot be changed: patients' numbers carry it."),
+    "endpoint_institution_is_fixed": N_("An endpoint stays with its institution: its reports are on their way there."),
+    "pages_are_for_people": N_("A token opens the API only. Pages are for people who sign in."),
     "code_taken": N_("This code is in use."),
     "address_taken": N_("Another device has this address and name: {address}."),
     "login_taken": N_("This login is in use."),

@@ -111,7 +111,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("drafted", "give up correction", "signed"),
         Move("in review", "give up correction", "signed"),
         # Whatever is being written or reviewed: what was issued under the wrong name must go at once.
-        *_each("drafted | in review | signed", "withdraw", "withdrawn"),
+        *_each("drafted | in review | referred | signed", "withdraw", "withdrawn"),
     ),
     # One version of a report. From the moment it is issued its content never changes again.
     "report version": (

@@ -99,7 +99,12 @@ class Storage:
         if receipt.outcome == "compare":
             same = self._is_same(receipt.held_key, stored.key)
             receipt = self._receive(device, facts, stored, same)
-        if receipt.outcome == "duplicate":
+        if receipt.outcome == "duplicate" and receipt.held_key and not self._store.exists(receipt.held_key):
+            # The copy that is shown is gone: these bytes may be the only ones, so a person gets them.
+            log.critical("held_object_unreadable", held=receipt.held_key, new=stored.key, error="object_missing")
+            missing = Broken("object_missing", sop_instance=facts.sop_instance_uid)
+            self._write(device, stored.key, partial(self._note_aside, device, stored.key, missing))
+        elif receipt.outcome == "duplicate":
             try:
                 self._store.delete(stored.key)
             except HurenError as error:

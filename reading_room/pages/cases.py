@@ -13,13 +13,12 @@ from reading_room.labels import label
 from reading_room.pages import comparing, studies
 from reading_room.pages.case_actions import ACTIONS, AFTER, SIGNATURES
 from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
-from worklist.actions import readings
+from worklist.actions import looking, readings
 from worklist.errors import Conflict, Forbidden, HurenError, NotFound
 from worklist.facts import ReportText
 from worklist.people import Actor
 from worklist.queries import administration, orders
 from worklist.queries import readings as cases
-from worklist.queries import reports as issued
 from worklist.queries.views import CaseView, VersionView
 
 router = new_router()
@@ -67,7 +66,8 @@ def next_review(web: Served, actor: Acting) -> Response:
 
 @router.get("/reading/{reading_id}")
 def case_page(request: Request, web: Served, actor: Acting, reading_id: str) -> Response:
-    """A case: order, images, report."""
+    """A case: order, images, report. The look is on record."""
+    web.database.write(lambda session: looking.open_case(session, actor, reading_id, web.clock()))
     return _case_page(View(request, actor), web, actor, reading_id)
 
 
@@ -90,8 +90,14 @@ def present_draft(web: Served, actor: Acting, reading_id: str) -> Response:
 def report_page(request: Request, web: Served, actor: Acting, report_id: str) -> Response:
     """An issued report with its versions, also an earlier one of the patient whose case the person holds."""
     view = View(request, actor)
-    versions = web.database.read(lambda session: issued.versions(session, actor, report_id, web.clock()))
+    versions = web.database.write(lambda session: looking.open_report(session, actor, report_id, web.clock()))
     return view.page("report.html", versions=versions, diffs=comparing.between(versions, view.words))
+
+
+@router.get("/reading/{reading_id}/{verb}")
+def back_to_case(reading_id: str, verb: str) -> Response:
+    """The address that a refused form leaves in the browser, loaded again."""
+    return go_on(f"/reading/{reading_id}")
 
 
 @router.post("/reading/{reading_id}/{verb}")

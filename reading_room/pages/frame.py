@@ -161,7 +161,7 @@ def is_home(actor: Actor) -> bool:
 def _alarms(session: Session, actor: Actor) -> tuple[CriticalView, ...]:
     if not is_home(actor):
         return ()
-    return tuple(c for c in orders.criticals(session, actor) if c.state in ("notified", "escalated") and c.order_id)
+    return tuple(c for c in orders.criticals(session, actor) if c.state in ("notified", "escalated"))
 
 
 class View:

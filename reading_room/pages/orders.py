@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from fastapi import Request, Response
@@ -12,7 +12,7 @@ from gateway.http import Acting, Served, Web
 from reading_room.labels import LABELS, label
 from reading_room.pages import comparing, progress
 from reading_room.pages.frame import Form, Typed, View, go_on, is_home, new_router, refusal
-from worklist.actions import critical, linking, steps
+from worklist.actions import critical, linking, looking, steps
 from worklist.actions import orders as work
 from worklist.errors import BadInput, Forbidden, HurenError, NotFound
 from worklist.facts import Identifier, OrderRequest, PatientFacts, PersonName
@@ -21,6 +21,8 @@ from worklist.queries import administration, orders
 from worklist.queries.views import OrderDetail, OrderRow
 
 router = new_router()
+CARRIED = {"identifier": 64, "name": 200, "phone": 64, "ordering_doctor": 200}
+"""What goes onto devices' worklists and into tables, and its longest: no backslash (DICOM would read two values)."""
 MOST_HEEDED = 200  # orders that wait for a person, shown on top
 
 
@@ -56,7 +58,7 @@ def place_order(request: Request, web: Served, actor: Acting, typed: Typed) -> R
     """Place an order; what was typed stays in the form when it is refused."""
     now = web.clock()
     try:
-        patient, wanted = _wish(typed)
+        patient, wanted = _wish(typed, now.date() + timedelta(days=1))  # a day ahead of UTC, for any zone
 
         def place(session: Session) -> str:
             order = work.place(session, actor, patient, wanted, now)
@@ -74,8 +76,15 @@ def place_order(request: Request, web: Served, actor: Acting, typed: Typed) -> R
 
 @router.get("/orders/{order_id}")
 def one_order(request: Request, web: Served, actor: Acting, order_id: str) -> Response:
-    """An order with its report, critical results and story."""
+    """An order with its report, critical results and story. The look is on record."""
+    web.database.write(lambda session: looking.open_order(session, actor, order_id, web.clock()))
     return _order_page(View(request, actor), web, actor, order_id)
+
+
+@router.get("/orders/{order_id}/{verb}")
+def back_to_order(order_id: str, verb: str) -> Response:
+    """The address that a refused form leaves in the browser, loaded again."""
+    return go_on(f"/orders/{order_id}")
 
 
 @router.post("/orders/{order_id}/{verb}")
@@ -173,11 +182,26 @@ def _returned_why(order: OrderDetail) -> str:
     return next((s.why for s in reversed(order.story) if s.machine == "reading" and s.verb == "return"), "")
 
 
-def _wish(typed: Form) -> tuple[PatientFacts, OrderRequest]:
+def _is_birth_date(text: str, today: date) -> bool:
+    """A real day of the past 150 years, as YYYYMMDD."""
+    try:
+        born = datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a birth date has no zone
+    except ValueError:
+        return False
+    return len(text) == 8 and text.isascii() and born <= today and today.year - born.year <= 150
+
+
+def _wish(typed: Form, today: date) -> tuple[PatientFacts, OrderRequest]:
     """Patient and order as the form says them. What is not said stays empty."""
     for name in ("identifier", "name", "procedure"):
         if not typed[name].strip():
             raise BadInput("field_missing", field=name)
+    for name, longest in CARRIED.items():
+        text = typed[name].strip()
+        if len(text) > longest or "\\" in text or not text.isprintable():
+            raise BadInput("field_wrong", field=name)
+    if typed.laterality not in ("", "L", "R", "B"):
+        raise BadInput("field_wrong", field="laterality")
     name = typed.name.strip()
     patient = PatientFacts(
         identifiers=(Identifier("", typed.identifier.strip(), "MR"),),
@@ -187,7 +211,7 @@ def _wish(typed: Form) -> tuple[PatientFacts, OrderRequest]:
         phone=typed.phone.strip(),
         is_alias=bool(typed.is_alias),
     )
-    if patient.birth_date and not (len(patient.birth_date) == 8 and patient.birth_date.isdecimal()):
+    if patient.birth_date and not _is_birth_date(patient.birth_date, today):
         raise BadInput("field_wrong", field="birth_date")
     wanted = OrderRequest(
         control="NW",

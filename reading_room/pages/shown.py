@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
@@ -63,7 +65,7 @@ class Shown:
     def da(self, value: str) -> str:
         """A DICOM DA as a date; what is no whole date is shown as written."""
         day = _date(value)
-        return format_date(day, DATE[self.language], locale=self.language) if day else value
+        return format_date(day, DATE[self.language], locale=_locale(self.language)) if day else value
 
     def age(self, birth_date: str) -> str:
         """The age today in the institution's zone: years, or months below two years."""
@@ -79,10 +81,16 @@ class Shown:
 
     def number(self, value: int) -> str:
         """A count with the language's separators."""
-        return format_decimal(value, locale=self.language)
+        return format_decimal(value, locale=_locale(self.language))
 
     def _format(self, at: datetime, pattern: str) -> str:
-        return format_datetime(at, pattern, tzinfo=self.zone, locale=self.language)
+        return format_datetime(at, pattern, tzinfo=self.zone, locale=_locale(self.language))
+
+
+@functools.cache
+def _locale(language: str) -> Locale:
+    """Parsed once: a list formats hundreds of times."""
+    return Locale.parse(language)
 
 
 def _date(value: str) -> date | None:

@@ -15,7 +15,7 @@ from gateway.http import Acting, Served, Web
 from reading_room import previews
 from reading_room.pages.frame import Form, Typed, View, go_on, is_home, new_router, refusal
 from reading_room.words import Words
-from worklist.actions import linking, reading_making
+from worklist.actions import linking, looking, reading_making
 from worklist.errors import BadInput, Forbidden, HurenError, NotFound
 from worklist.people import Actor
 from worklist.queries import orders, reports
@@ -77,6 +77,7 @@ def study_page(request: Request, web: Served, actor: Acting, study_id: str) -> R
     """The images of one study: a prior's, or one's own institution's."""
     view = View(request, actor)
     study, found = _study_and_pictures(web, actor, study_id, view.words)
+    web.database.write(lambda session: looking.note_study(session, actor, study, web.clock()))
     return view.page("study.html", study=study, series=found.series, others_count=found.others)
 
 

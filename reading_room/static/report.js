@@ -7,7 +7,7 @@ const AGAIN = 8000; // after the link failed
 
 function start() {
   const csrf = document.querySelector('meta[name="csrf"]').content;
-  const place = `huren-report-${form.dataset.reading}`;
+  const place = `huren-report-${form.dataset.user}-${form.dataset.reading}`; // one computer serves several readers
   const field = (name) => form.elements[name];
   const said = form.querySelector(".saved");
   const conflict = document.querySelector("#conflict");
@@ -124,8 +124,11 @@ function start() {
   if (left && !arrived && NAMES.some((name) => left[name] !== words()[name])) {
     for (const name of NAMES) field(name).value = left[name] ?? "";
     say(form.dataset.back, true);
-    later(WAIT);
-    if (left.revision !== field("revision").value) field("revision").value = left.revision;
+    if (left.revision === field("revision").value) later(WAIT);
+    else {
+      field("revision").value = left.revision; // the server refuses them until a person has chosen
+      showBoth();
+    }
   } else forget();
 
   form.addEventListener("input", (event) => {

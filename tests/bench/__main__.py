@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -40,6 +41,10 @@ def main() -> None:
             more, said = PARTS[name](root, 2 if asked.quick else REPETITIONS, asked.quick, _say)
             figures += more
             notes += said
+        load = os.getloadavg()[2]
+        notes.append(
+            f"Load of the machine over its last 15 minutes: {load:.1f}; above 3 or so others were at work too."
+        )
         text = report.markdown(figures, notes, time.monotonic() - began)
     print(text)
     if not (asked.quick or asked.only):

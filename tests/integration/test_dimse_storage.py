@@ -137,6 +137,17 @@ def test_the_same_study_twice_is_kept_once(town: County, inbox: Path) -> None:
     assert town.rows(SetAside) == []
 
 
+def test_a_resend_is_kept_where_the_held_copy_is_gone(town: County, inbox: Path) -> None:
+    image = ct_slice(inbox)
+    assert town.scu().store(image).code == 0
+    (instance,) = town.rows(Instance)
+    town.store.delete(instance.store_key)
+    assert town.scu().store(image).code == 0
+    (aside,) = town.rows(SetAside)
+    assert aside.reason == "object_missing"
+    assert list(town.store.keys()) == aside.store_keys
+
+
 def test_the_same_object_in_another_lossless_syntax_is_a_duplicate(town: County) -> None:
     assert town.scu().store(FILES / "MR_small.dcm").code == 0
     # Another encoding of the same elements, in implicit VR.

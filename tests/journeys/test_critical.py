@@ -63,3 +63,18 @@ def test_a_retracted_critical_result_no_longer_alerts(county: County) -> None:
     _accession, _reading, result = marked(county)
     county.api("reader1").post(f"/api/critical-results/{result['id']}/retract", reason="误标")
     assert not county.api("doc1").get("/api/critical-results")["items"]
+
+
+def test_a_critical_result_goes_with_its_images_to_the_right_patient(county: County) -> None:
+    accession, reading, _result = marked(county)
+    right, _ = county.order("TS01", "10002", "陈秀英", "CT-HEAD", sex="F")
+    right_number = county.accession(right, "tech1")
+    study = county.api("reader1").get(f"/api/readings/{reading}")["studies"][0]["id"]
+    tech, doctor = county.api("tech1"), county.api("doc1")
+    assert tech.refused(f"/api/studies/{study}/unlink", reason="选错") == (409, "critical_result_is_open")
+    target = [county.order_at_home(right_number)["id"]]
+    tech.post(f"/api/studies/{study}/move", order_ids=target, reason="工作列表选错患者")
+    (alert,) = doctor.get("/api/critical-results")["items"]
+    assert alert["accession_number"] == right_number
+    assert alert["words"] == "急性脑出血"
+    assert county.order_at_home(accession)["critical_status"] in ("", "retracted")

@@ -9,6 +9,7 @@ from worklist.actions import critical
 from worklist.facts import ReportText
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>{{7*7}}${7*7}'
+MARKUP = HOSTILE.replace("=", "").replace("\\", "")[:60]  # a name or number with these is refused
 LONG = "很" * 300 + "W" * 300
 
 
@@ -16,7 +17,7 @@ LONG = "很" * 300 + "W" * 300
 def case(site: Site) -> tuple[str, str, str]:
     """Ids of an order, its reading and an unmatched study, full of hostile words."""
     world = site.world
-    patient = world.patient("30001", HOSTILE[:60])
+    patient = world.patient("30001", MARKUP)
     said = {"ordering_doctor": HOSTILE, "clinical_information": HOSTILE + LONG, "reason": HOSTILE}
     placed = world.order(patient=patient, priority="STAT", **said)
     site.scan(placed, series_description=HOSTILE, study_description=HOSTILE)

@@ -48,7 +48,8 @@ def save_institution(
     _allow(by)
     row = _row(session, Institution, id, lambda: Institution(created_at=now))
     code = _text(fields, "code", row.code if id else "")
-    if not (code.isascii() and code.replace("-", "").isalnum() and len(code) <= 32):
+    # "CN" and "HUREN" issue numbers of their own: national ones, and those of orders placed on a page.
+    if not (code.isascii() and code.replace("-", "").isalnum() and len(code) <= 32) or code in ("CN", "HUREN"):
         raise BadInput("field_wrong", field="code")
     if id and code != row.code:
         raise Conflict("institution_code_is_fixed")  # it is the issuer of patient identifiers already in use
@@ -192,6 +193,8 @@ def save_endpoint(
     """Make or change where an institution's deliveries go."""
     _allow(by)
     row = _row(session, Endpoint, id, Endpoint)
+    if id and fields.get("institution_id", row.institution_id) != row.institution_id:
+        raise Conflict("endpoint_institution_is_fixed")  # reports of the old one are on their way there
     row.institution_id = _reference(session, Institution, fields, "institution_id", row.institution_id) or _missing(
         "institution_id"
     )

@@ -150,7 +150,7 @@ def withdraw(
         if can("order", order, "reopen"):
             move(session, "order", order, "reopen", by, now, prepared.report.reason)
     critical.retract_all(session, by, reading, prepared.report.reason, now)
-    reading_making.open_again(session, reading, readings.orders_of(session, reading), by, now)
+    reading_making.open_again(session, reading, readings.orders_of(session, reading), by, now, prepared.report.reason)
     deliveries.owe(session, reading, version, by, now)
     reports.note(session, by, "report withdrawn", reading, version, now, prepared.report.reason)
     return version

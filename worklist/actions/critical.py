@@ -117,12 +117,15 @@ def retract(session: Session, by: Actor, result_id: str, why: str, now: datetime
     return result
 
 
-def retract_all(session: Session, by: Actor, reading: Reading, why: str, now: datetime) -> None:
-    """The report was withdrawn: its open critical results are retracted."""
-    rows = session.scalars(select(CriticalResult).where(CriticalResult.reading_id == reading.id)).all()
-    for result in rows:
-        if can("critical result", result, "retract"):
-            _retract(session, by, result, why, now)
+def retract_all(session: Session, by: Actor, reading: Reading, why: str, now: datetime) -> list[str]:
+    """Retract the open critical results of a reading that is withdrawn or closed; returns their words."""
+    rows = session.scalars(
+        select(CriticalResult).where(CriticalResult.reading_id == reading.id).order_by(CriticalResult.id)
+    ).all()
+    retracted = [result for result in rows if can("critical result", result, "retract")]
+    for result in retracted:
+        _retract(session, by, result, why, now)
+    return [result.words for result in retracted]
 
 
 def escalate(session: Session, result_id: str, now: datetime) -> datetime | None:

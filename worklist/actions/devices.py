@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from worklist.facts import Caller, KnownDevice
 from worklist.tables import Device, DeviceAddress, DeviceInstitution, RefusedCaller
+
+MOST_NAMES: Final = 100  # kept of one address and reason
+OTHERS: Final = "*"  # all names after those
 
 
 def find_device(session: Session, caller: Caller, now: datetime) -> KnownDevice | None:
@@ -65,7 +69,21 @@ def refuse_caller(session: Session, caller: Caller, reason: str, now: datetime) 
         .returning(RefusedCaller.id)
         .execution_options(synchronize_session=False)
     )
-    if session.execute(count).first() is None:
+    if session.execute(count).first() is not None:
+        return
+    from_here = (
+        select(func.count())
+        .select_from(RefusedCaller)
+        .where(
+            RefusedCaller.door == caller.door,
+            RefusedCaller.address == values["address"],
+            RefusedCaller.reason == reason,
+        )
+    )
+    if (session.scalar(from_here) or 0) >= MOST_NAMES and (caller.claimed, caller.called) != (OTHERS, ""):
+        # Whoever tries one name after the other fills one row, not the disk.
+        refuse_caller(session, Caller(caller.door, caller.address, OTHERS), reason, now)
+    else:
         try:
             with session.begin_nested():
                 session.add(RefusedCaller(**values, first_at=now, last_at=now))

@@ -137,6 +137,9 @@ def join(session: Session, by: Actor, reading_id: str, other_id: str, why: str, 
     reading, other = readings.get(session, by, reading_id), readings.get(session, by, other_id)
     if reading.id == other.id or reading.patient_id is None or reading.patient_id != other.patient_id:
         raise BadInput("not_the_same_patient")
+    # A report goes to one institution, and a consultation to none: the other's orders would never be answered.
+    if reading.kind != "primary" or reading.institution_id != other.institution_id:
+        raise Conflict("cannot_join")
     if not why.strip():
         raise BadInput("reason_missing")
     if other.state != "unread" or other.kind != "primary" or reading.state not in ("unread", "drafted", "in review"):

@@ -30,16 +30,17 @@ def current_version(session: Session, reading_id: str) -> ReportVersion | None:
 def note_late_images(session: Session, study: Study, instances: Sequence[tuple[str, str]], now: datetime) -> None:
     """Open, or add to, the task of each reading that covers `study` and has an issued version."""
     readings = session.scalars(
-        select(Reading)
-        .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
-        .where(ReadingStudy.study_id == study.id)
+        select(ReadingStudy.reading_id)
+        .join(ReportVersion, ReportVersion.reading_id == ReadingStudy.reading_id)
+        .where(ReadingStudy.study_id == study.id, ReportVersion.state.in_(ISSUED))
+        .distinct()
     ).all()
-    for reading in readings:
-        version = current_version(session, reading.id)
+    for reading_id in readings:
+        version = current_version(session, reading_id)
         if version is None:
             continue
         tasks = session.scalars(
-            select(LateImages).where(LateImages.reading_id == reading.id, LateImages.study_id == study.id)
+            select(LateImages).where(LateImages.reading_id == reading_id, LateImages.study_id == study.id)
         ).all()
         # What a version saw, or a doctor was already asked about, is not asked again.
         seen = {uid for pairs in (version.instances, *(t.instances for t in tasks)) for uid, _sha in pairs}
@@ -50,7 +51,7 @@ def note_late_images(session: Session, study: Study, instances: Sequence[tuple[s
         if task is not None:
             task.instances = [*task.instances, *news]
             continue
-        task = LateImages(reading_id=reading.id, study_id=study.id, version_id=version.id, instances=news, at=now)
+        task = LateImages(reading_id=reading_id, study_id=study.id, version_id=version.id, instances=news, at=now)
         begin(session, "late images", task, "arrive", HUREN, now)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import late
+from worklist.actions import critical, late, reading_making
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import can, move
 from worklist.people import HUREN, Actor
@@ -103,9 +103,13 @@ def move_study(session: Session, by: Actor, study_id: str, order_ids: list[str],
     orders = _orders_for(session, study, order_ids)
     if not why.strip():
         raise BadInput("reason_missing")
-    before = _detach(session, study, by, now, why)
+    before, alarms = _detach(session, study, by, now, why)
     move(session, "study link", study, "move", by, now, why)
     _attach(session, study, orders, by, now)
+    reading = reading_making.reading_of_study(session, study)
+    if reading is not None:
+        for words in alarms:  # what the images show is the right patient's now
+            critical.mark_for_report(session, by, reading, words, now)
     _note(session, by, "study moved", study, why, now, {"from": before, "to": [o.id for o in orders]})
     return study
 
@@ -115,7 +119,9 @@ def unlink(session: Session, by: Actor, study_id: str, why: str, now: datetime) 
     study = _study_for(session, by, study_id)
     if not why.strip():
         raise BadInput("reason_missing")
-    before = _detach(session, study, by, now, why)
+    before, alarms = _detach(session, study, by, now, why)
+    if alarms:
+        raise Conflict("critical_result_is_open")  # it would alert nobody: move the study, or retract it first
     move(session, "study link", study, "unlink", by, now, why)
     study.link_reason, study.link_params = "unlinked_by_a_person", {}
     _note(session, by, "study unlinked", study, why, now, {"from": before})
@@ -241,8 +247,6 @@ def _orders_for(session: Session, study: Study, order_ids: list[str]) -> list[Or
 
 
 def _attach(session: Session, study: Study, orders: Iterable[Order], by: Actor, now: datetime) -> None:
-    from worklist.actions import reading_making
-
     orders = list(orders)
     study.patient_id = orders[0].patient_id
     study.link_reason, study.link_params = "", {}
@@ -255,10 +259,11 @@ def _attach(session: Session, study: Study, orders: Iterable[Order], by: Actor, 
     reading_making.after_linking(session, study, orders, by, now)
 
 
-def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) -> list[str]:
-    """Take a study off its orders and readings; return the orders' ids. Readings left without images are closed."""
-    from worklist.actions import reading_making
+def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) -> tuple[list[str], list[str]]:
+    """Take a study off its orders and readings. Readings left without images are closed.
 
+    Returns the orders' ids, and the words of critical results that were open on readings closed here.
+    """
     readings = session.scalars(
         select(Reading)
         .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
@@ -268,7 +273,8 @@ def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) 
     if any(late.current_version(session, reading.id) is not None for reading in readings):
         raise Conflict("report_rests_on_study")
     orders = orders_of(session, study)
-    without_images = []
+    without_images: list[str] = []
+    alarms: list[str] = []
     for order in orders:
         session.delete(session.get_one(StudyOrder, (study.id, order.id)))
         session.flush()
@@ -289,6 +295,7 @@ def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) 
             move(session, "reading", reading, "close", by, now, why)
             reading.holder_id = reading.held_until = None
             reading.note = why
+            alarms += critical.retract_all(session, by, reading, why, now)
             continue
         # The reading goes on with other images; it must not answer an order that has none any more.
         for order_id in without_images:
@@ -296,7 +303,7 @@ def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) 
             if covers is not None:
                 session.delete(covers)
     study.patient_id = None
-    return [order.id for order in orders]
+    return [order.id for order in orders], alarms
 
 
 def _note(

@@ -1,4 +1,4 @@
-"""Opening a case or an order: the look is on record, with the patient's priors that a lease may open."""
+"""Opening a case, order, report or study: the look is on record, with the priors that a lease may open."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from worklist import audit
 from worklist.people import Actor
-from worklist.queries import orders, readings
-from worklist.queries.views import CaseView, OrderDetail
+from worklist.queries import orders, readings, reports
+from worklist.queries.views import CaseView, OrderDetail, StudyRow, VersionView
+from worklist.tables import Reading
 
 
 def open_case(session: Session, by: Actor, reading_id: str, now: datetime) -> CaseView:
@@ -38,3 +39,22 @@ def open_order(session: Session, by: Actor, order_id: str, now: datetime) -> Ord
     view = orders.detail(session, by, order_id, now)
     audit.note_look(session, by, now, "order", order_id, view.row.patient_id)
     return view
+
+
+def open_report(session: Session, by: Actor, report_id: str, now: datetime) -> list[VersionView]:
+    """The page of an issued report. Run in a writing transaction.
+
+    Raises
+    ------
+    NotFound
+        ``no_such_report``.
+    """
+    versions = reports.versions(session, by, report_id, now)
+    reading = session.get_one(Reading, report_id)
+    audit.note_look(session, by, now, "report", report_id, reading.patient_id or "", reading.institution_id)
+    return versions
+
+
+def note_study(session: Session, by: Actor, study: StudyRow, now: datetime) -> None:
+    """The page of a study that `by` was allowed to see. Run in a writing transaction."""
+    audit.note_look(session, by, now, "study", study.id, study.patient_id, study.institution_id)

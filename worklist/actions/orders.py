@@ -73,7 +73,7 @@ def take_request(
             elif request.control == "XO":
                 order = _change(session, device, institution, patient, request, by, now)
             elif request.control in ("CA", "DC"):
-                order = _cancel(session, institution, request, by, now)
+                order = _cancel(session, institution, patient, request, by, now)
             else:
                 raise BadInput("order_control_unknown", control=request.control)
     except Refused as error:
@@ -105,7 +105,12 @@ def place(session: Session, by: Actor, patient: PatientFacts, request: OrderRequ
 
 
 def schedule_waiting(session: Session, by: Actor, device_id: str, code: str, now: datetime) -> int:
-    """Put orders that waited for a mapping of `code` from `device_id` onto worklists; return how many."""
+    """Put orders that waited for a mapping of `code` from `device_id` onto worklists; return how many.
+
+    Images that came before them may match now.
+    """
+    from worklist.actions import linking
+
     procedure = _procedure(session, device_id, code)
     if procedure is None:
         return 0
@@ -116,6 +121,7 @@ def schedule_waiting(session: Session, by: Actor, device_id: str, code: str, now
         order.procedure_id = procedure.id
         order.note = ""
         move(session, "order", order, "schedule", by, now)
+        linking.try_waiting_studies(session, order, now)
     return len(waiting)
 
 
@@ -269,10 +275,14 @@ def _apply_change(
     return order
 
 
-def _cancel(session: Session, institution: Institution, request: OrderRequest, by: Actor, now: datetime) -> Order:
+def _cancel(
+    session: Session, institution: Institution, patient: PatientFacts, request: OrderRequest, by: Actor, now: datetime
+) -> Order:
     order = _find(session, _issuer(institution, request), request.placer_number)
     if order is None:
         raise NotFound("no_such_order")
+    if patient.identifiers and not _names_patient(order, patient):
+        raise Conflict("order_is_for_another_patient")
     if order.state == "cancelled":
         return order
     if not can("order", order, "cancel") or _has_work(session, order):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select
@@ -19,6 +19,8 @@ from worklist.tables import Institution, Patient, PatientIdentifier
 NATIONAL_KINDS: Final = ("NI", "NNCHN", "PPN")
 """Numbers of a country, not of an institution (HL7 table 0203): they help a person to compare, and link nobody yet."""
 
+AHEAD: Final = timedelta(days=2)  # of our clock: any zone, and a clock that goes somewhat wrong
+
 
 def scoped(identifier: Identifier, institution_code: str, spoken_for: Iterable[str]) -> Identifier:
     """The identifier with the issuer that Huren files it under.
@@ -27,7 +29,9 @@ def scoped(identifier: Identifier, institution_code: str, spoken_for: Iterable[s
     "HIS" from two townships is two issuers. Only an institution that the sender may speak for is taken by name.
     """
     if identifier.kind in NATIONAL_KINDS:
-        return Identifier(identifier.issuer or "CN", identifier.value, identifier.kind)
+        # Under the country, whoever issued it: a sender could name a township, and the number would be that one's own.
+        issuer = f"CN/{identifier.issuer}" if identifier.issuer not in ("", "CN") else "CN"
+        return Identifier(issuer, identifier.value, identifier.kind)
     if identifier.issuer in ("", institution_code):
         return Identifier(institution_code, identifier.value, identifier.kind)
     if identifier.issuer in spoken_for:
@@ -77,13 +81,20 @@ def with_scope(
 def contradicts(patient: Patient, facts: PatientFacts) -> bool:
     """Whether an order's patient is plainly somebody else than the one known under that number.
 
-    One differing item may be a corrected slip; a differing name with a differing birth date or sex is not.
+    One differing item may be a corrected slip; a differing name without an equal birth date that confirms the person,
+    or with another sex, is not.
     """
-    known = PersonName(patient.name, patient.name_alphabetic).plain
-    other_name = bool(known and facts.name.plain and known != facts.name.plain)
-    other_birth = bool(patient.birth_date and facts.birth_date and patient.birth_date != facts.birth_date)
+    same_birth = bool(patient.birth_date and patient.birth_date == facts.birth_date)
     other_sex = bool(patient.sex and facts.sex and patient.sex != facts.sex)
-    return other_name and (other_birth or other_sex)
+    return _is_another_name(patient, facts) and (other_sex or not same_birth)
+
+
+def _is_another_name(patient: Patient, facts: PatientFacts) -> bool:
+    """Whether both say a name and it is not the same; two writings are compared only with their like."""
+    if patient.name and facts.name.ideographic:
+        return PersonName(patient.name).plain != PersonName(facts.name.ideographic).plain
+    known, said = PersonName("", patient.name_alphabetic).plain, PersonName("", facts.name.alphabetic).plain
+    return bool(known and said and known != said)
 
 
 def take(
@@ -97,6 +108,7 @@ def take(
         ``patient_identifier_missing``, or ``patient_contradicts`` where the number is known for somebody else.
     """
     main = main_identifier(facts)
+    _check_writing(facts)
     patient = find(session, main.issuer, main.value)
     if patient is None:
         patient = Patient(created_at=now)
@@ -144,6 +156,8 @@ def hear(
         looked and says that it is a correction.
     """
     main = main_identifier(facts)
+    if _comparable(told_at) >= f"{now + AHEAD:%Y%m%d}":
+        told_at = ""  # a clock that is wrong must not make all later news old news
     patient = find(session, main.issuer, main.value)
     if patient is None:
         patient = take(session, facts, by, institution, now)
@@ -154,6 +168,8 @@ def hear(
     if not sure and not patient.is_alias and contradicts(patient, facts):
         raise BadInput("patient_contradicts")
     before = [patient.name, patient.sex, patient.birth_date]
+    if patient.is_alias and not facts.is_alias and _is_another_name(patient, facts):
+        patient.is_alias = False  # identified: from now on contradicting news is looked at
     _write(patient, facts, only_missing=False)
     patient.told_at = told_at or patient.told_at
     changed = [
@@ -189,6 +205,18 @@ def facts_of(patient: Patient) -> PatientFacts:
         address=patient.address,
         is_alias=patient.is_alias,
     )
+
+
+def _check_writing(facts: PatientFacts) -> None:
+    """Refuse what no worklist answer could carry: it would be accepted here and never be seen by a device.
+
+    Backslash parts two values and ``=`` two writings of a name, which has at most five components (PS3.5 6.2).
+    """
+    if any("\\" in i.value for i in facts.identifiers):
+        raise BadInput("field_wrong", field="identifier")
+    for writing in (facts.name.ideographic, facts.name.alphabetic):
+        if "\\" in writing or "=" in writing or writing.count("^") > 4:
+            raise BadInput("name_separator")
 
 
 def _comparable(stamp: str) -> str:

@@ -18,6 +18,7 @@ from worklist.rules.due import RANKS, due_at, most_urgent
 from worklist.rules.objects import is_evidence
 from worklist.tables import (
     Center,
+    CriticalResult,
     Instance,
     Institution,
     Order,
@@ -37,7 +38,7 @@ CLOSED = ("closed without report", "withdrawn")
 
 def after_linking(session: Session, study: Study, orders: Sequence[Order], by: Actor, now: datetime) -> None:
     """A study was linked: it joins a reading of its orders; STAT is listed at once, the rest when complete."""
-    reading = _reading_of_study(session, study) or _reading_of_orders(session, orders)
+    reading = reading_of_study(session, study) or _reading_of_orders(session, orders)
     if reading is not None:
         _join(session, reading, study, orders, by, now)
     elif study.arrival == "complete" or any(order.priority == "STAT" for order in orders):
@@ -51,7 +52,7 @@ def after_completion(session: Session, study: Study, now: datetime) -> None:
     orders = _orders(session, study)
     if not orders:
         return
-    reading = _reading_of_study(session, study) or _reading_of_orders(session, orders)
+    reading = reading_of_study(session, study) or _reading_of_orders(session, orders)
     if reading is None:
         reading = _open(session, study, orders, HUREN, now)
     else:
@@ -78,7 +79,7 @@ def open_emergency(session: Session, by: Actor, study_id: str, why: str, now: da
         raise Conflict("study_is_not_unmatched")
     if not why.strip():
         raise BadInput("reason_missing")
-    if _reading_of_study(session, study) is not None:
+    if reading_of_study(session, study) is not None:
         raise Conflict("study_is_being_read")
     reading = _open(session, study, (), by, now, priority="STAT")
     if reading is None:
@@ -102,13 +103,13 @@ def open_missing(session: Session, by: Actor, now: datetime) -> None:
     for row in rows:
         study = session.get_one(Study, row.study_id)
         orders = _orders(session, study)
-        if orders and _reading_of_study(session, study) is None and _open(session, study, orders, by, now) is None:
+        if orders and reading_of_study(session, study) is None and _open(session, study, orders, by, now) is None:
             continue
         move(session, "set aside", row, "settle", by, now, "center made")
 
 
-def open_again(session: Session, reading: Reading, orders: Sequence[Order], by: Actor, now: datetime) -> None:
-    """A report was withdrawn: its orders are read anew, over the studies that still belong to them.
+def open_again(session: Session, reading: Reading, orders: Sequence[Order], by: Actor, now: datetime, why: str) -> None:
+    """A report was withdrawn (`why`): its orders are read anew, over the studies that still belong to them.
 
     The new reading is signed by a doctor like any other; no words are carried over.
     """
@@ -119,6 +120,8 @@ def open_again(session: Session, reading: Reading, orders: Sequence[Order], by: 
     for study in studies:
         if anew is None:
             anew = _open(session, study, orders, by, now)
+            if anew is not None:
+                anew.note = why
         else:
             session.add(ReadingStudy(reading_id=anew.id, study_id=study.id))
     session.flush()
@@ -129,7 +132,8 @@ def _orders(session: Session, study: Study) -> list[Order]:
     return list(session.scalars(query.order_by(Order.id)))
 
 
-def _reading_of_study(session: Session, study: Study) -> Reading | None:
+def reading_of_study(session: Session, study: Study) -> Reading | None:
+    """The open or signed primary reading that covers a study."""
     return session.scalar(
         select(Reading)
         .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
@@ -166,6 +170,9 @@ def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Ord
         _open(session, study, uncovered, by, now)  # what was issued does not answer an order that came later
     if reading.patient_id is None:
         reading.patient_id = study.patient_id
+        marked = select(CriticalResult).where(CriticalResult.reading_id == reading.id)
+        for result in session.scalars(marked):  # while the study was nobody's
+            result.patient_id = study.patient_id
     session.flush()
     if issued is None:
         _most_urgent(reading, orders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,7 @@ from worklist.errors import NotFound
 from worklist.facts import PatientFacts, PersonName
 from worklist.people import Actor
 from worklist.queries import parts, scope
-from worklist.queries.views import CriticalView, OrderDetail, OrderRow, Page
+from worklist.queries.views import CriticalView, OrderDetail, OrderRow, Page, Step
 from worklist.tables import (
     CriticalResult,
     Delivery,
@@ -108,8 +109,14 @@ def detail(session: Session, by: Actor, order_id: str, now: datetime) -> OrderDe
         criticals=tuple(parts.criticals(session, CriticalResult.reading_id.in_(readings))),
         deliveries=tuple(parts.deliveries(session, deliveries)),
         studies=tuple(parts.studies(session, held)),
-        story=tuple(parts.story(session, [order.id, *readings, *(s.id for s in held)])),
+        story=tuple(_for_home(s) for s in parts.story(session, [order.id, *readings, *(s.id for s in held)])),
     )
+
+
+def _for_home(step: Step) -> Step:
+    """A step as the township sees it: what the readers of a center say to each other stays with them."""
+    is_theirs = step.machine == "reading" and step.verb not in ("return", "close", "withdraw")
+    return replace(step, why="") if is_theirs else step
 
 
 def candidates(session: Session, by: Actor, study_id: str, now: datetime, q: str = "") -> list[OrderRow]:

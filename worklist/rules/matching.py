@@ -63,6 +63,8 @@ def match(study: StudySaid, orders: Sequence[OrderKnown]) -> Verdict:
         verdict = _disagreement(study, order)
         if verdict is not None:
             return verdict
+    if len({order.patient_issuer for order in named}) > 1:  # the same value from two issuers is two patients
+        return Verdict(reason="orders_of_different_patients")
     return Verdict(order_ids=tuple(o.id for o in named))
 
 

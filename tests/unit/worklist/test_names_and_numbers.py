@@ -45,7 +45,8 @@ def test_romanised_names(name: str, romanised: str) -> None:
         (Identifier("TS02", "10001", "MR"), "TS01/TS02"),  # TS02 is not spoken for: it is a name like any other
         (Identifier("TS03", "10001", "MR"), "TS03"),
         (Identifier("", "11010119600102001X", "NI"), "CN"),
-        (Identifier("US", "P1", "PPN"), "US"),
+        (Identifier("US", "P1", "PPN"), "CN/US"),
+        (Identifier("TS02", "10001", "NI"), "CN/TS02"),  # never among the numbers of TS02
     ],
 )
 def test_an_identifier_is_filed_under_the_institution_that_may_say_so(identifier: Identifier, issuer: str) -> None:
@@ -67,7 +68,8 @@ def test_a_national_number_is_not_the_number_on_the_worklist() -> None:
         ("王小东", "F", "19600102", False),
         ("李四", "F", "19600102", True),
         ("李四", "M", "19700101", True),
-        ("李四", "", "", False),
+        ("李四", "", "", True),  # nothing says that it is the same person
+        ("李四", "M", "", True),
         ("", "F", "19700101", False),
         ("王^小东", "F", "19700101", False),
     ],
