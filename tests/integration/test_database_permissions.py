@@ -94,6 +94,10 @@ FIELDS: Final[dict[str, Any]] = {"name": "新"}
 TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "looking.open_case": (READERS | {"manager"}, lambda s, by, t: looking.open_case(s, by, t.unread, NOW)),
     "looking.open_order": (HOME | ADMIN, lambda s, by, t: looking.open_order(s, by, t.order, NOW)),
+    "looking.open_report": (
+        READERS | HOME | {"manager"},
+        lambda s, by, t: looking.open_report(s, by, t.signed, NOW),
+    ),
     "orders.place": (
         HOME | {"tech2", "doc2", "village"},
         lambda s, by, t: orders.place(s, by, t.world.patient(), OrderRequest("NW", "", procedure_code="CT-HEAD"), NOW),
@@ -238,7 +242,7 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "users.revoke_token": (SECURITY, lambda s, by, t: users.revoke_token(s, by, t.token, NOW)),
 }
 
-LOOKS: Final = {"looking.open_case", "looking.open_order"}
+LOOKS: Final = {"looking.open_case", "looking.open_order", "looking.open_report"}
 """What a door may show to any token; it asks for its own scope."""
 
 NO_PERMISSION_OF_THEIR_OWN: Final = {
@@ -258,6 +262,7 @@ NO_PERMISSION_OF_THEIR_OWN: Final = {
     "critical.retract_all",
     "deliveries.owe",
     "late.settle_by_version",
+    "looking.note_study",
     # they only look, within the actor's scope
     "readings.get",
     "reports.reading_of_report",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worklist import audit, outbox
@@ -15,7 +15,7 @@ from worklist.facts import Addressee
 from worklist.moves import begin, can, move
 from worklist.numbers import new_control_id
 from worklist.people import HUREN, Actor
-from worklist.tables import Delivery, Endpoint, Message, Reading, ReportVersion, new_id
+from worklist.tables import Delivery, Endpoint, Message, Reading, ReadingOrder, ReportVersion, new_id
 
 GIVE_UP: Final = timedelta(hours=72)
 """After three days without an answer a delivery is stuck: a person looks, mends and replays."""
@@ -44,11 +44,13 @@ class Outcome:
 def owe(session: Session, reading: Reading, version: ReportVersion, by: Actor, now: datetime) -> None:
     """An issued version is owed to each endpoint of the institution, and to everyone who had an earlier one.
 
-    Deliveries of one reading to one endpoint share an order key: no version overtakes or skips another.
+    Deliveries for one order to one endpoint share an order key: no version overtakes or skips another, not even that of
+    a new reading after a withdrawal.
     """
     endpoints = set(
         session.scalars(select(Endpoint.id).where(Endpoint.institution_id == reading.institution_id, Endpoint.enabled))
     )
+    first = session.scalar(select(func.min(ReadingOrder.order_id)).where(ReadingOrder.reading_id == reading.id))
     endpoints |= set(session.scalars(select(Delivery.endpoint_id).where(Delivery.reading_id == reading.id)))
     for endpoint_id in sorted(endpoints):
         delivery = Delivery(
@@ -60,7 +62,7 @@ def owe(session: Session, reading: Reading, version: ReportVersion, by: Actor, n
             created_at=now,
             next_at=now,
         )
-        begin(session, "delivery", delivery, "owe", by, now, order_key=f"{reading.id}>{endpoint_id}"[:64])
+        begin(session, "delivery", delivery, "owe", by, now, order_key=f"{first}>{endpoint_id}")
 
 
 def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt | None:
