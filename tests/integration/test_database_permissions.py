@@ -95,7 +95,7 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "looking.open_case": (READERS | {"manager"}, lambda s, by, t: looking.open_case(s, by, t.unread, NOW)),
     "looking.open_order": (HOME | ADMIN, lambda s, by, t: looking.open_order(s, by, t.order, NOW)),
     "looking.open_report": (
-        READERS | HOME | {"manager"},
+        READERS | HOME | {"manager", "cityreader"},  # who holds a consultation about the same patient
         lambda s, by, t: looking.open_report(s, by, t.signed, NOW),
     ),
     "orders.place": (
