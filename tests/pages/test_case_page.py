@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -71,6 +73,13 @@ def test_a_report_is_written_reviewed_signed_and_corrected(site: Site) -> None:
         assert "侧别笔误" in text
 
 
+def _until_held(site: Site, reading: str, impression: str) -> None:
+    deadline = time.monotonic() + 20
+    while _draft(site, reading).impression != impression:
+        assert time.monotonic() < deadline, f"{impression} was not saved"
+        time.sleep(0.1)
+
+
 def test_two_windows_write_and_nobodys_words_are_lost(site: Site) -> None:
     reading = _case(site, "20002", "李秀英")
     with site.visit("reader1") as page:
@@ -80,7 +89,7 @@ def test_two_windows_write_and_nobodys_words_are_lost(site: Site) -> None:
         other = site.tab(page.context)
         other.goto(page.url)
         other.fill("#impression", "第二份")
-        expect(other.locator(".saved")).to_contain_text("已保存", timeout=8000)
+        _until_held(site, reading, "第二份")  # the page said "saved" of the words before, too
         page.fill("#impression", "第一份，改过")
         expect(page.locator("#conflict")).to_be_visible(timeout=8000)
         assert "第一份，改过" in page.locator("#conflict .mine").inner_text()

@@ -106,9 +106,9 @@ def move_study(session: Session, by: Actor, study_id: str, order_ids: list[str],
     before, alarms = _detach(session, study, by, now, why)
     move(session, "study link", study, "move", by, now, why)
     _attach(session, study, orders, by, now)
-    reading = reading_making.reading_of_study(session, study)
-    if reading is not None:
-        for words in alarms:  # what the images show is the right patient's now
+    if alarms:  # what the images show is the right patient's now, and cannot wait for the last image
+        reading = reading_making.reading_at_once(session, study, orders, by, now)
+        for words in alarms:
             critical.mark_for_report(session, by, reading, words, now)
     _note(session, by, "study moved", study, why, now, {"from": before, "to": [o.id for o in orders]})
     return study

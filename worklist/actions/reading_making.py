@@ -97,6 +97,20 @@ def open_emergency(session: Session, by: Actor, study_id: str, why: str, now: da
     return reading
 
 
+def reading_at_once(session: Session, study: Study, orders: Sequence[Order], by: Actor, now: datetime) -> Reading:
+    """The reading of a linked study, opened now if it would have waited for more images.
+
+    Raises
+    ------
+    Conflict
+        ``no_center``.
+    """
+    reading = reading_of_study(session, study) or _open(session, study, orders, by, now)
+    if reading is None:
+        raise Conflict("no_center")
+    return reading
+
+
 def open_missing(session: Session, by: Actor, now: datetime) -> None:
     """A center was made: studies that had nobody to read them get their readings."""
     rows = session.scalars(select(SetAside).where(SetAside.reason == "no_center", SetAside.state == "waiting")).all()

@@ -1,4 +1,7 @@
-"""What administrators see: configuration, messages, things set aside, deliveries, people, audit rows."""
+"""What administrators see: configuration, messages, things set aside, deliveries, people, audit rows.
+
+Long, since every list of theirs is here: short queries that do not know each other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What queries answer: frozen pictures of rows, safe to hand to any floor. Times are aware UTC."""
+"""What queries answer: frozen pictures of rows, safe to hand to any floor. Times are aware UTC.
+
+Long, since it holds every view of the program; there is nothing in it but declarations.
+"""
 
 from __future__ import annotations
 
