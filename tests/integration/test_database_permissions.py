@@ -253,6 +253,7 @@ NO_PERMISSION_OF_THEIR_OWN: Final = {
     "reading_making.after_linking",
     "reading_making.open_again",
     "reading_making.open_missing",
+    "reading_making.reading_at_once",
     "readings.new_draft",
     "readings.note",
     "readings.require_lease",
