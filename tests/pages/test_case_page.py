@@ -217,9 +217,10 @@ def test_an_unmatched_study_is_compared_and_linked(site: Site) -> None:
 
 
 def test_an_order_is_placed_and_what_was_typed_stays(site: Site) -> None:
+    _case(site, "20031", "王小东")
     with site.visit("tech1") as page:
         page.goto(f"{site.address}/orders/new")
-        page.fill("#identifier", "20001")  # another patient's number
+        page.fill("#identifier", "20031")  # another patient's number
         page.fill("#name", "另一个人")
         page.select_option("#sex", "F")
         page.fill("#birth_date", "1999-09-09")
