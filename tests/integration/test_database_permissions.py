@@ -266,7 +266,6 @@ NO_PERMISSION_OF_THEIR_OWN: Final = {
     "looking.note_study",
     # they only look, within the actor's scope
     "readings.get",
-    "reports.reading_of_report",
     "corrections.may_sign_correction",
     # one's own
     "users.change_own_password",

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from worklist import audit
 from worklist.actions import critical, deliveries, late, readings
 from worklist.actions.patients import facts_of
-from worklist.errors import BadInput, Conflict, Forbidden, NotFound
+from worklist.errors import BadInput, Conflict, Forbidden
 from worklist.facts import CoveredOrder, ReportStatus, ReportText, SignedReport
 from worklist.moves import can, move
 from worklist.people import Actor
@@ -134,14 +134,6 @@ def issue(
     deliveries.owe(session, reading, draft, by, now)
     note(session, by, f"report {prepared.status}", reading, draft, now)
     return draft
-
-
-def reading_of_report(session: Session, by: Actor, report_id: str) -> Reading:
-    """The reading whose report this is: a report has the id of its reading."""
-    reading = session.get(Reading, report_id)
-    if reading is None or reading.center_id not in by.centers(*readings.READERS):
-        raise NotFound("no_such_report")
-    return reading
 
 
 def _may_issue_preliminary(reading: Reading, draft: ReportVersion, now: datetime) -> None:
