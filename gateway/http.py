@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote, urlsplit
 
@@ -68,6 +69,8 @@ class Web:
     store: ObjectStore
     clock: Callable[[], datetime]  # aware UTC
     secure_cookies: bool
+    seals: Path  # the folder of the institutions' keys and certificates that sign PDFs
+    public_url: str = ""  # how people outside reach this server, without a slash at the end: printed in QR codes
     demo: bool = False
     touched: dict[str, datetime] = field(default_factory=dict, repr=False, compare=False)
     """When this process last noted that a session is in use."""

@@ -120,6 +120,8 @@ def serve(settings: Settings) -> None:
             store=parts.store,
             clock=utc_now,
             secure_cookies=settings.secure_cookies,
+            seals=settings.seals,
+            public_url=settings.reached_at,
         )
         config = uvicorn.Config(
             create_app(web),

@@ -76,6 +76,14 @@ def _ae_title(value: Any) -> str:
     return title
 
 
+def _web_address(value: Any) -> str:
+    address = _any_text(value).rstrip("/")
+    parts = urlsplit(address)
+    if address and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise ValueError("must begin with http:// or https:// and have no ? or #")
+    return address
+
+
 def _database(value: Any) -> str:
     url = _any_text(value)
     if url and urlsplit(url).scheme not in ("sqlite", "postgresql", "postgresql+psycopg"):
@@ -97,6 +105,11 @@ class Settings:
     secure_cookies: bool = _setting(
         False, _flag, "Send cookies over HTTPS only. Set it wherever browsers come through HTTPS."
     )
+    public_url: str = _setting(
+        "",
+        _web_address,
+        "How people outside reach the web door, printed in reports' QR codes. Empty: from web_host and web_port.",
+    )
     dimse_host: str = _setting("127.0.0.1", _word, "Address that the DICOM door listens on.")
     dimse_port: int = _setting(11112, port, "Port of the DICOM door.")
     ae_title: str = _setting("HUREN", _ae_title, "Our AE title; devices must call it by this name.")
@@ -117,6 +130,17 @@ class Settings:
     def database_url(self) -> str:
         """The database to open."""
         return self.database or f"sqlite:///{self.data / 'huren.sqlite3'}"
+
+    @property
+    def reached_at(self) -> str:
+        """The address of the web door as people outside type it, without a slash at the end."""
+        host = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
+        return self.public_url or f"http://{host}:{self.web_port}"
+
+    @property
+    def seals(self) -> Path:
+        """Where the institutions' keys and certificates for signing PDFs are kept."""
+        return self.data / "seals"
 
     @property
     def store_folder(self) -> Path:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worklist.errors import Broken
-from worklist.facts import CoveredOrder, Identifier, PatientFacts, PersonName, ReportText, SignedReport
+from worklist.facts import CoveredOrder, Identifier, Letterhead, PatientFacts, PersonName, ReportText, SignedReport
 
 FORMAT: Final = "huren-report-1"
 
@@ -44,6 +44,8 @@ def from_canonical(data: bytes) -> SignedReport:
         fields["orders"] = tuple(CoveredOrder(**order) for order in fields["orders"])
         fields["text"] = ReportText(**fields["text"])
         fields["instances"] = tuple((uid, sha) for uid, sha in fields["instances"])
+        fields["key_images"] = tuple((uid, frame) for uid, frame in fields.get("key_images", ()))
+        fields["head"] = Letterhead(**fields.get("head", {}))
         fields["signed_at"] = datetime.fromisoformat(fields["signed_at"])
         fields["observed_at"] = datetime.fromisoformat(fields["observed_at"]) if fields["observed_at"] else None
         return SignedReport(**fields)

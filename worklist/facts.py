@@ -290,6 +290,10 @@ class ProcedureStepFacts:
     instances: tuple[str, ...] | None = None  # SOP Instance UIDs; None where the message does not say
 
 
+UploadOrigin = Literal["own equipment", "other hospital"]
+"""Whose patient numbers uploaded objects carry: a CD of another hospital names its own, not the uploader's."""
+
+
 # --- Reports and deliveries ----------------------------------------------------------------------------------
 
 
@@ -316,9 +320,41 @@ class CoveredOrder:
     ordering_doctor_id: str = ""
     requested_at: str = ""
     study_instance_uid: str = ""
+    patient_class: str = ""  # HL7 table 0004, as the order said
+    visit_number: str = ""
+    location: str = ""  # PV1-3 as written
+    clinical_information: str = ""
 
 
 ReportStatus = Literal["preliminary", "final", "corrected", "addendum", "withdrawal"]
+
+DocumentKind = Literal["json", "pdf", "encapsulated pdf", "sr"]
+Paper = Literal["A4", "A5"]
+
+
+@dataclass(frozen=True)
+class Letterhead:
+    """Under whose name a report is issued: the institution that the center belongs to."""
+
+    institution_id: str = ""
+    institution_name: str = ""
+    institution_name_en: str = ""
+    uscc: str = ""
+    address: str = ""
+    phone: str = ""
+    paper: Paper = "A4"  # of the institution that ordered: it prints
+
+
+@dataclass(frozen=True)
+class ReportDocument:
+    """One document of an issued version, durable in the object store. The UIDs are those of the DICOM kinds."""
+
+    kind: DocumentKind
+    stored: StoredBytes
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    series_instance_uid: str = ""
+    study_instance_uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -349,6 +385,10 @@ class SignedReport:
     modality: str = ""
     timezone: str = "Asia/Shanghai"
     instances: tuple[tuple[str, str], ...] = ()
+    body_part: str = ""
+    key_images: tuple[tuple[str, int], ...] = ()  # (SOP Instance UID, frame from 1), in the order of printing
+    verification_code: str = ""  # what /verify takes; unguessable, unique to this version
+    head: Letterhead = Letterhead()
 
 
 @dataclass(frozen=True)
@@ -363,6 +403,7 @@ class Addressee:
     character_set: str  # "UTF-8" or "GB18030"
     version: str = "2.4"
     answer_seconds: float = 10.0
+    pdf: Literal["none", "embedded", "link"] = "none"  # how the report's PDF goes along
 
 
 @dataclass(frozen=True)

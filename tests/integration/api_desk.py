@@ -91,7 +91,9 @@ def open_desk(folder: Path) -> Iterator[Desk]:
     database = Database(sqlite_url(folder / "huren.db"))
     try:
         county = world.build(database, MORNING, password_hash=passwords.hash_password(PASSWORD, CHEAP))
-        web = Web(database, FolderStore(folder / "objects"), lambda: desk.now, secure_cookies=False)
+        web = Web(
+            database, FolderStore(folder / "objects"), lambda: desk.now, secure_cookies=False, seals=folder / "seals"
+        )
         desk = Desk(county, web, create_app(web))
         yield desk
     finally:

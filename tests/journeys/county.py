@@ -353,7 +353,14 @@ def running(folder: Path) -> Iterator[County]:
             parts.database.write(
                 lambda s, f=fields, e=endpoint: configuration.save_endpoint(s, HUREN, f, clock(), id=e)  # type: ignore[misc]
             )
-        web = Web(database=parts.database, store=parts.store, clock=clock, secure_cookies=False)
+        web = Web(
+            database=parts.database,
+            store=parts.store,
+            clock=clock,
+            secure_cookies=False,
+            seals=settings.seals,
+            public_url=settings.reached_at,
+        )
         port = free_port()
         server = uvicorn.Server(
             uvicorn.Config(create_app(web), host=LOOPBACK, port=port, log_config=None, access_log=False)

@@ -145,7 +145,7 @@ def open_site(folder: Path, browser: Browser) -> Iterator[Site]:
     store = FolderStore(folder / "objects")
     port = free_port()
     site = Site(f"http://{LOOPBACK}:{port}", world, store, browser)
-    app = create_app(Web(database, store, site.clock, secure_cookies=False))
+    app = create_app(Web(database, store, site.clock, secure_cookies=False, seals=folder / "seals"))
     config = uvicorn.Config(app, host=LOOPBACK, port=port, log_level="warning", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="pages-server")

@@ -1,6 +1,7 @@
 """The tables. Only modules of `worklist` (and migrations) import them; floors above use actions and queries."""
 
 from worklist.tables.base import Base, new_id
+from worklist.tables.documents import ReportDocument, ReportPrint
 from worklist.tables.ledger import AuditRow, AuditSeal, Counter, Installation, Message, OutboxRow, SetAside, Transition
 from worklist.tables.patients import Patient, PatientIdentifier
 from worklist.tables.people import ApiToken, User, UserGroup, UserRole, WebSession
@@ -18,6 +19,7 @@ from worklist.tables.places import (
     RefusedCaller,
     Route,
 )
+from worklist.tables.uploads import Upload, UploadFile
 from worklist.tables.work import (
     CriticalResult,
     Delivery,
@@ -67,6 +69,8 @@ __all__ = [
     "ReadingOrder",
     "ReadingStudy",
     "RefusedCaller",
+    "ReportDocument",
+    "ReportPrint",
     "ReportVersion",
     "Route",
     "Series",
@@ -74,6 +78,8 @@ __all__ = [
     "Study",
     "StudyOrder",
     "Transition",
+    "Upload",
+    "UploadFile",
     "User",
     "UserGroup",
     "UserRole",

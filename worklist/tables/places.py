@@ -23,6 +23,8 @@ class Institution(Thing):
     parent_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))
     timezone: Mapped[str] = mapped_column(default="Asia/Shanghai")
     phone: Mapped[str] = mapped_column(default="")
+    address: Mapped[str] = mapped_column(default="")
+    paper: Mapped[str] = mapped_column(default="A4")  # its printed reports: A4 or A5
     created_at: Mapped[datetime]
 
 
@@ -129,6 +131,7 @@ class Endpoint(Thing):
     character_set: Mapped[str] = mapped_column(default="UTF-8")
     version: Mapped[str] = mapped_column(default="2.4")
     answer_seconds: Mapped[int] = mapped_column(default=10)
+    pdf: Mapped[str] = mapped_column(default="none")  # none, embedded (an OBX of type ED), link (to /verify)
     enabled: Mapped[bool] = mapped_column(default=True)
 
 

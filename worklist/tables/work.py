@@ -116,6 +116,8 @@ class Series(Thing):
     description: Mapped[str] = mapped_column(default="")
     body_part: Mapped[str] = mapped_column(default="")
     instances: Mapped[int] = mapped_column(default=0)
+    prepared_key: Mapped[str] = mapped_column(default="")  # its metadata in the object store, made when it is complete
+    prepared_instances: Mapped[int] = mapped_column(default=0)  # how many objects that metadata covers
     __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
 
 
@@ -138,6 +140,7 @@ class Instance(Thing):
     dataset_sha256: Mapped[str]
     device_id: Mapped[str | None] = mapped_column(Key, ForeignKey("device.id"))
     received_at: Mapped[datetime]
+    version_id: Mapped[str | None] = mapped_column(Key, ForeignKey("report_version.id"), index=True)  # our own document
     __table_args__ = (UniqueConstraint("study_id", "sop_instance_uid"),)
 
 
@@ -237,6 +240,8 @@ class ReportVersion(Thing):
     document_key: Mapped[str] = mapped_column(default="")  # canonical JSON in the object store
     document_sha256: Mapped[str] = mapped_column(default="")
     instances: Mapped[list[Any]] = mapped_column(default=list)  # [(SOP Instance UID, SHA-256)] as seen at signing
+    key_images: Mapped[list[Any]] = mapped_column(default=list)  # [(SOP Instance UID, frame from 1)] that are printed
+    verification_code: Mapped[str] = mapped_column(default="", index=True)  # of an issued version: what /verify takes
     __table_args__ = (UniqueConstraint("reading_id", "number"),)
 
 

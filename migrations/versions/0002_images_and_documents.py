@@ -1,0 +1,193 @@
+"""images and documents
+
+Revision: 0002, after 0001.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "upload",
+        sa.Column(
+            "by_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "institution_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("announced", sa.Integer(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "id", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["by_id"], ["user.id"], name=op.f("fk_upload_by_id")),
+        sa.ForeignKeyConstraint(["institution_id"], ["institution.id"], name=op.f("fk_upload_institution_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
+    )
+    with op.batch_alter_table("upload", schema=None) as batch_op:
+        batch_op.create_index("ix_upload_institution", ["institution_id", "at"], unique=False)
+
+    op.create_table(
+        "upload_file",
+        sa.Column(
+            "upload_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("params", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column(
+            "study_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=True,
+        ),
+        sa.Column("sop_instance_uid", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "id", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_upload_file_study_id")),
+        sa.ForeignKeyConstraint(["upload_id"], ["upload.id"], name=op.f("fk_upload_file_upload_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_file")),
+        sa.UniqueConstraint("upload_id", "place", name=op.f("uq_upload_file_upload_id_place")),
+    )
+    with op.batch_alter_table("upload_file", schema=None) as batch_op:
+        batch_op.create_index("ix_upload_file_outcome", ["upload_id", "outcome"], unique=False)
+
+    op.create_table(
+        "report_document",
+        sa.Column(
+            "version_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("store_key", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("sop_instance_uid", sa.Text(), nullable=False),
+        sa.Column(
+            "id", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["version_id"], ["report_version.id"], name=op.f("fk_report_document_version_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_report_document")),
+        sa.UniqueConstraint("version_id", "kind", name=op.f("uq_report_document_version_id_kind")),
+    )
+    with op.batch_alter_table("report_document", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_report_document_sha256"), ["sha256"], unique=False)
+
+    op.create_table(
+        "report_print",
+        sa.Column(
+            "version_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "by_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("marked", sa.Text(), nullable=False),
+        sa.Column(
+            "id", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["by_id"], ["user.id"], name=op.f("fk_report_print_by_id")),
+        sa.ForeignKeyConstraint(["version_id"], ["report_version.id"], name=op.f("fk_report_print_version_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_report_print")),
+        sa.UniqueConstraint("version_id", "number", name=op.f("uq_report_print_version_id_number")),
+    )
+    with op.batch_alter_table("endpoint", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("pdf", sa.Text(), server_default=sa.text("'none'"), nullable=False))
+
+    with op.batch_alter_table("instance", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column(
+                "version_id",
+                sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+                nullable=True,
+            )
+        )
+        batch_op.create_index(batch_op.f("ix_instance_version_id"), ["version_id"], unique=False)
+        batch_op.create_foreign_key(batch_op.f("fk_instance_version_id"), "report_version", ["version_id"], ["id"])
+
+    with op.batch_alter_table("institution", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("address", sa.Text(), server_default=sa.text("''"), nullable=False))
+        batch_op.add_column(sa.Column("paper", sa.Text(), server_default=sa.text("'A4'"), nullable=False))
+
+    with op.batch_alter_table("report_version", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column(
+                "key_images",
+                sa.JSON().with_variant(postgresql.JSONB(), "postgresql"),
+                server_default=sa.text("'[]'"),
+                nullable=False,
+            )
+        )
+        batch_op.add_column(sa.Column("verification_code", sa.Text(), server_default=sa.text("''"), nullable=False))
+        batch_op.create_index(batch_op.f("ix_report_version_verification_code"), ["verification_code"], unique=False)
+
+    with op.batch_alter_table("series", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("prepared_key", sa.Text(), server_default=sa.text("''"), nullable=False))
+        batch_op.add_column(
+            sa.Column("prepared_instances", sa.Integer(), server_default=sa.text("'0'"), nullable=False)
+        )
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("series", schema=None) as batch_op:
+        batch_op.drop_column("prepared_instances")
+        batch_op.drop_column("prepared_key")
+
+    with op.batch_alter_table("report_version", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_report_version_verification_code"))
+        batch_op.drop_column("verification_code")
+        batch_op.drop_column("key_images")
+
+    with op.batch_alter_table("institution", schema=None) as batch_op:
+        batch_op.drop_column("paper")
+        batch_op.drop_column("address")
+
+    with op.batch_alter_table("instance", schema=None) as batch_op:
+        batch_op.drop_constraint(batch_op.f("fk_instance_version_id"), type_="foreignkey")
+        batch_op.drop_index(batch_op.f("ix_instance_version_id"))
+        batch_op.drop_column("version_id")
+
+    with op.batch_alter_table("endpoint", schema=None) as batch_op:
+        batch_op.drop_column("pdf")
+
+    op.drop_table("report_print")
+    with op.batch_alter_table("report_document", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_report_document_sha256"))
+
+    op.drop_table("report_document")
+    with op.batch_alter_table("upload_file", schema=None) as batch_op:
+        batch_op.drop_index("ix_upload_file_outcome")
+
+    op.drop_table("upload_file")
+    with op.batch_alter_table("upload", schema=None) as batch_op:
+        batch_op.drop_index("ix_upload_institution")
+
+    op.drop_table("upload")
