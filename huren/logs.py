@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any, Final, TextIO, cast
 
@@ -46,6 +47,19 @@ class _Stderr(io.TextIOBase):
             sys.stderr.flush()
 
 
+class _WithoutValues(logging.Formatter):
+    """Tracebacks keep their places and lose their words: a database names the values of the row that it refused."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
+        """The exception, and those that led to it, as types and places."""
+        error: BaseException | None = ei[1]
+        parts = []
+        while error is not None:
+            parts.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__)
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\n\n".join(reversed(parts))
+
+
 def configure(level: str = "info") -> None:
     """Set up structlog and the standard library's logging, once, at the start of a process."""
     structlog.configure(
@@ -59,7 +73,9 @@ def configure(level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WithoutValues("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # Addresses of requests and identifiers of data sets stay out of the logs.
     for name in ("uvicorn.access", "pynetdicom", "pydicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -14,10 +14,16 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import orders, pages, receive, report, worklist
+from tests.bench import orders, pages, reading, receive, report, worklist
 from tests.bench.measuring import Figure
 
-PARTS = {"receive": receive.run, "worklist": worklist.run, "orders": orders.run, "pages": pages.run}
+PARTS = {
+    "receive": receive.run,
+    "worklist": worklist.run,
+    "orders": orders.run,
+    "pages": pages.run,
+    "reading": reading.run,
+}
 REPETITIONS = 5
 
 

@@ -83,6 +83,21 @@ def open_cases(world: World, number: int) -> None:
         world.database.write(work)
 
 
+def announce(world: World, case: Case, instances: tuple[str, ...]) -> None:
+    """A procedure step that names its objects beforehand: once they are held the study of `case` is complete."""
+    scanner = world.device("TS01CT")
+    step = f"1.2.826.0.3.{case.number}"
+
+    def work(session: Session) -> None:
+        placed = session.scalars(select(Order).where(Order.placer_number == case.placer_number)).one()
+        reference = RequestReference(placed.accession_number, placed.study_instance_uid)
+        begun = ProcedureStepFacts(step, "IN PROGRESS", (reference,), patient_id=placed.patient_value)
+        steps.create_step(session, scanner, begun, world.now)
+        steps.set_step(session, scanner, ProcedureStepFacts(step, "COMPLETED", instances=instances), world.now)
+
+    world.database.write(work)
+
+
 def _place(session: Session, world: World, his: KnownDevice, case: Case) -> Order:
     institution = session.get_one(Institution, world.institutions["TS01"])
     request = OrderRequest(

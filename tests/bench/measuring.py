@@ -12,7 +12,8 @@ from typing import Final, Literal
 HUREN: Final = "Huren"
 STEADY: Final = 0.75  # the worst repetition is at least this share of the median, or the figure is called unsteady
 
-Unit = Literal["/s", "ms", "MiB"]
+Unit = Literal["/s", "MB/s", "ms", "MiB"]
+RATES: Final = ("/s", "MB/s")
 Say = Callable[[str], None]
 
 
@@ -27,7 +28,7 @@ class Goal:
 
 @dataclass
 class Figure:
-    """One thing measured: for each side, one value per repetition. In `/s` more is better, else less."""
+    """One thing measured: for each side, one value per repetition. In `RATES` more is better, else less."""
 
     what: str
     unit: Unit
@@ -44,7 +45,7 @@ class Figure:
 
     def worst(self, side: str) -> float:
         """The worst repetition."""
-        return (min if self.unit == "/s" else max)(self.values[side])
+        return (min if self.unit in RATES else max)(self.values[side])
 
     def is_steady(self, side: str) -> bool:
         """Whether the worst repetition is near enough to the median."""
@@ -54,7 +55,7 @@ class Figure:
     def ratio(self, peer: str) -> float:
         """How many times better Huren's median is than the peer's: above 1 Huren is ahead."""
         ours, theirs = self.middle(HUREN), self.middle(peer)
-        return ours / theirs if self.unit == "/s" else theirs / ours
+        return ours / theirs if self.unit in RATES else theirs / ours
 
     def verdict(self) -> str:
         """Whether the goal is reached; empty where there is none or its peer was not there."""

@@ -19,6 +19,7 @@ from tests.peers.ports import LOOPBACK, answers, free_port
 from tests.peers.process import Process, installed
 
 PACKAGES: Final = {"storescp": "dcmtk", "wlmscpfs": "dcmtk", "Orthanc": "orthanc"}
+DICOMWEB: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 NO_DELAY: Final = {"TCP_NODELAY": "1"}  # else DCMTK, and Orthanc with it, stalls 40 ms per message
 
 
@@ -36,6 +37,13 @@ def missing(program: str) -> str:
     if shutil.which(program):
         return ""
     return f"{program} is missing (Debian's package {PACKAGES[program]}) and left out of this run."
+
+
+def missing_dicomweb() -> str:
+    """A sentence that says so if Orthanc's DICOMweb plugin is not installed, else nothing."""
+    if DICOMWEB.exists():
+        return ""
+    return "Orthanc's DICOMweb plugin is missing (Debian's package orthanc-dicomweb) and left out of this run."
 
 
 def version(program: str) -> str:
@@ -66,8 +74,8 @@ def storescp(folder: Path) -> Iterator[Peer]:
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[Peer]:
-    """Orthanc with its SQLite index: files flushed (its default), no MD5, no compression."""
+def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Peer]:
+    """Orthanc with its SQLite index: files flushed (its default), no MD5, no compression; with DICOMweb if asked."""
     folder.mkdir(parents=True)
     port, http_port = free_port(), free_port()
     config = {
@@ -85,7 +93,7 @@ def orthanc(folder: Path) -> Iterator[Peer]:
         "DicomThreadsCount": 4,
         "DicomAlwaysAllowStore": True,
         "StableAge": 3600,
-        "Plugins": [],
+        "Plugins": [str(DICOMWEB)] if dicomweb else [],
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(config))

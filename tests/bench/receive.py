@@ -133,7 +133,7 @@ def _send(port: int, called: str, load: Load, studies: list[str], chance: random
         for uid in studies:
             scu = Scu(port, CTImageStorage, calling=DEVICE, called=called)
             associations.append(scu)
-            messages.append([_message(scu, uid, number, load.side, chance) for number in range(1, share + 1)])
+            messages.append([message(scu, uid, number, load.side, chance) for number in range(1, share + 1)])
 
         def send(scu: Scu, mine: list[bytes]) -> None:
             try:
@@ -157,7 +157,7 @@ def _send(port: int, called: str, load: Load, studies: list[str], chance: random
     return share * len(studies) / seconds
 
 
-def _message(scu: Scu, study: str, number: int, side: int, chance: random.Random) -> bytes:
+def message(scu: Scu, study: str, number: int, side: int, chance: random.Random) -> bytes:
     """A C-STORE request with an image of noise, as a CT would send it."""
     ds = Dataset()
     ds.SpecificCharacterSet = "GB18030"
