@@ -50,7 +50,7 @@ class _Stderr(io.TextIOBase):
 class _WithoutValues(logging.Formatter):
     """Tracebacks keep their places and lose their words: a database names the values of the row that it refused."""
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
+    def formatException(self, ei: Any) -> str:
         """The exception, and those that led to it, as types and places."""
         error: BaseException | None = ei[1]
         parts = []
