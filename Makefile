@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 VENDOR := reading_room/static/vendor/.made
+OHIF := reading_room/vendor/ohif/.made
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard reading_room/locale/*/LC_MESSAGES/messages.po))
 # More words for pytest, as in: make test ARGS="tests/unit -k lifecycle"
 ARGS ?=
@@ -20,7 +21,7 @@ ARGS ?=
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-install: $(INSTALLED) $(VENDOR) $(CATALOGUES) ## everything needed to run, into .venv
+install: $(INSTALLED) $(VENDOR) $(OHIF) $(CATALOGUES) ## everything needed to run, into .venv
 
 run: install ## set up, seed the demo county, open all doors on loopback
 	$(BIN)/huren run
@@ -54,7 +55,7 @@ words: dev ## bring the catalogues up to date with the texts in the code
 	$(BIN)/python scripts/check_catalogue.py --update
 
 clean: ## remove what make made (never your data)
-	rm -rf $(VENV) node_modules reading_room/static/vendor $(CATALOGUES) build ./*.egg-info
+	rm -rf $(VENV) node_modules reading_room/static/vendor reading_room/vendor $(CATALOGUES) build ./*.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -70,6 +71,11 @@ $(DEV): $(INSTALLED)
 $(VENDOR): package.json package-lock.json scripts/vendor_assets.py | $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --loglevel=error
 	$(BIN)/python scripts/vendor_assets.py
+	touch $@
+
+# The image viewer: one package of 50 MB, trimmed and rewritten so that it runs under /ohif.
+$(OHIF): scripts/vendor_ohif.py scripts/ohif_notices.txt | $(INSTALLED)
+	$(BIN)/python scripts/vendor_ohif.py
 	touch $@
 
 %.mo: %.po | $(INSTALLED)

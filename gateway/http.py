@@ -8,6 +8,7 @@ from our own pages. A bearer token needs neither, since no browser sends one by 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from typing import Annotated, Final
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
-from starlette.datastructures import MutableHeaders
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.store import ObjectStore
@@ -34,9 +35,17 @@ POLL_HEADER: Final = "X-Huren-Poll"
 """A page asks again by itself: that nobody sits there any more is not hidden by it."""
 SIGN_IN_PAGE: Final = "/sign-in"
 PASSWORD_PAGE: Final = "/password"  # noqa: S105 - an address
+PROGRAMS: Final = ("/api", "/dicom-web")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 LONGEST_BODY: Final = 1024 * 1024  # bytes; reports and settings are far smaller
+LONGEST_UPLOAD: Final = 16 << 30  # bytes; a DVD's ZIP or a long STOW, streamed, each object within its own limit
+LONGEST_DOCUMENT: Final = 20 << 20  # bytes; a report's PDF that somebody wants checked
+ROOMIER: Final = (
+    (re.compile(r"/dicom-web/studies(/[^/]+)?|/api/uploads/[^/]+/(files|archives)"), LONGEST_UPLOAD),
+    (re.compile(r"/verify"), LONGEST_DOCUMENT),
+)
+"""Addresses that take more than `LONGEST_BODY`. The first two only ever see pieces of it."""
 TOUCH_EVERY: Final = timedelta(minutes=1)
 MOST_TOUCHES: Final = 10_000  # sessions remembered before old ones are forgotten
 
@@ -72,6 +81,9 @@ class Web:
     seals: Path  # the folder of the institutions' keys and certificates that sign PDFs
     public_url: str = ""  # how people outside reach this server, without a slash at the end: printed in QR codes
     demo: bool = False
+    largest_object: int = 512 << 20  # bytes of one DICOM object
+    spool: Path | None = None  # where long bodies wait; None: wherever the system keeps temporary files
+    reserve: int = 0  # free bytes of the disk that uploads must leave
     touched: dict[str, datetime] = field(default_factory=dict, repr=False, compare=False)
     """When this process last noted that a session is in use."""
 
@@ -143,8 +155,8 @@ Acting = Annotated[Actor, Depends(require_actor)]
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the answer is for a program: everything under ``/api``."""
-    return request.url.path == "/api" or request.url.path.startswith("/api/")
+    """Whether the answer is for a program: everything under ``/api`` and ``/dicom-web``."""
+    return any(request.url.path == root or request.url.path.startswith(f"{root}/") for root in PROGRAMS)
 
 
 def page_for(request: Request, error: NotSignedIn | PasswordMustChange) -> Response:
@@ -213,9 +225,39 @@ class SecurityHeaders:
         await self.app(scope, receive, with_headers)
 
 
+class BodyLimits:
+    """Lets nobody send more than an address takes, announced or not. The refusal is raised where the body is read, so
+    that it reaches the person in their words (413)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = next((most for path, most in ROOMIER if path.fullmatch(scope["path"])), LONGEST_BODY)
+        announced = Headers(scope=scope).get("content-length", "")
+        too_long = announced.isdecimal() and int(announced) > limit
+        size = 0
+
+        async def within_limit() -> Message:
+            nonlocal size
+            if too_long:
+                raise HTTPException(413)
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > limit:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, within_limit, send)
+
+
 def protect(app: FastAPI) -> None:
     """Give the app the limits and headers that every HTTP door needs."""
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LONGEST_BODY)
+    app.add_middleware(BodyLimits)
     app.add_middleware(SecurityHeaders)
 
 
@@ -252,6 +294,7 @@ async def _check_csrf(request: Request, actor: Actor) -> None:
         value = (await request.form()).get(CSRF_FIELD, "")
         offered = value if isinstance(value, str) else ""
     if not secrets.compare_digest(offered.encode("utf-8", "surrogatepass"), actor.csrf.encode()):
+        await request.close()  # files of the form, spooled to disk
         raise Forbidden("csrf_wrong")
 
 

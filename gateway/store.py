@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import re
 import secrets
@@ -60,6 +61,18 @@ class ObjectStore(Protocol):
 
     def free_bytes(self) -> int:
         """Bytes that may still be written."""
+
+
+def mapped(store: ObjectStore, key: str) -> memoryview:
+    """An object as a view of its file's pages; the file is closed with the last view of it.
+
+    Raises
+    ------
+    Broken
+        ``object_missing``.
+    """
+    with store.open(key) as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 class FolderStore:

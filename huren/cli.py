@@ -190,6 +190,29 @@ def check() -> None:
 
 
 @app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="PDF, DICOM or JSON documents of reports.")],
+    certificate: Annotated[
+        Path | None, typer.Option(help="Check the seal alone, against the certificates in this PEM file.")
+    ] = None,
+) -> None:
+    """Say of each file whether it is a genuine and current report; exit 0 only if all are, else 1.
+
+    Without a database only the seal is checked, and not whether the report was withdrawn or superseded: exit 3.
+    """
+    from huren.verify import BAD, verify_files
+
+    codes = set()
+    try:
+        for line in verify_files(_settings(), files, certificate):
+            _tell(f"{line.path}: {line.text}")
+            codes.add(line.exit_code)
+    except (OSError, ValueError) as error:
+        _fail(f"The certificate cannot be used: {error}", 2)
+    raise typer.Exit(BAD if BAD in codes else max(codes))
+
+
+@app.command()
 def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="As docs/configuration.md.")] = False,
 ) -> None:

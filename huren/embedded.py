@@ -94,7 +94,7 @@ def doors(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Parts]:
             settings.mllp_port,
             MllpLimits(message=settings.largest_message << 10),
         )
-        worker = Worker(database, store, clock, threads=settings.workers)
+        worker = Worker(database, store, clock, threads=settings.workers, public_url=settings.reached_at)
         with contextlib.ExitStack() as closing:
             closing.callback(database.close)
             _listen(dimse.start, "DICOM", settings.dimse_host, settings.dimse_port)
@@ -122,6 +122,9 @@ def serve(settings: Settings) -> None:
             secure_cookies=settings.secure_cookies,
             seals=settings.seals,
             public_url=settings.reached_at,
+            largest_object=settings.largest_object << 20,
+            spool=settings.data / "spool",
+            reserve=settings.reserve << 20,
         )
         config = uvicorn.Config(
             create_app(web),
@@ -141,7 +144,8 @@ def serve(settings: Settings) -> None:
 def _web_socket(settings: Settings) -> socket.socket:
     """The listening socket of the web door, taken before anything else is opened."""
     family = socket.AF_INET6 if ":" in settings.web_host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's waiting off only where a socket says that it is TCP; else small answers wait 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.web_host, settings.web_port))

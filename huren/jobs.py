@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.deliver import deliver
+from gateway.prepare import prepare_series
 from gateway.store import ObjectStore
 from worklist import audit, outbox
 from worklist.actions import critical, deliveries, steps
@@ -35,17 +36,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def jobs(database: Database, store: ObjectStore, clock: Clock) -> dict[str, Job]:
+def jobs(database: Database, store: ObjectStore, clock: Clock, public_url: str = "") -> dict[str, Job]:
     """Every kind of job that the lifecycle's table starts."""
     return {
         "check_arrival": lambda id: database.write(lambda s: steps.check_arrival(s, id, clock())),
+        "prepare_series": lambda id: prepare_series(database, store, id),
         "escalate_critical": lambda id: database.write(lambda s: critical.escalate(s, id, clock())),
-        "send_delivery": lambda id: _send(database, store, id, clock),
+        "send_delivery": lambda id: _send(database, store, id, clock, public_url),
     }
 
 
-def _send(database: Database, store: ObjectStore, delivery_id: str, clock: Clock) -> datetime | None:
-    again = deliver(database, store, delivery_id, clock)
+def _send(database: Database, store: ObjectStore, delivery_id: str, clock: Clock, public_url: str) -> datetime | None:
+    again = deliver(database, store, delivery_id, clock, public_url)
     if again is None and database.read(lambda s: deliveries.is_stuck(s, delivery_id)):
         raise Broken("delivery_stuck")
     return again
@@ -55,13 +57,20 @@ class Worker:
     """Threads that claim rows of the outbox and run them; one more thread seals audit rows."""
 
     def __init__(
-        self, database: Database, store: ObjectStore, clock: Clock, *, threads: int = 4, idle: float = 0.5
+        self,
+        database: Database,
+        store: ObjectStore,
+        clock: Clock,
+        *,
+        threads: int = 4,
+        idle: float = 0.5,
+        public_url: str = "",
     ) -> None:
         """`idle` is the pause in seconds between two looks at an empty outbox."""
         self.name = f"worker-{secrets.token_hex(4)}"
         self._database = database
         self._clock = clock
-        self._jobs = jobs(database, store, clock)
+        self._jobs = jobs(database, store, clock, public_url)
         self._idle = idle
         self._stop = threading.Event()
         self._threads = [

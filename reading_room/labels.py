@@ -11,6 +11,9 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "priority": {"STAT": N_("STAT"), "URGENT": N_("Urgent"), "ROUTINE": N_("Routine")},
     "sex": {"M": N_("male"), "F": N_("female"), "O": N_("other")},
     "way": {"page": N_("on the page"), "telephone": N_("by telephone")},
+    "mark": {"superseded": N_("superseded"), "withdrawal": N_("withdrawn")},
+    "pdf": {"none": N_("not sent"), "embedded": N_("in the message"), "link": N_("as a link")},
+    "origin": {"own equipment": N_("our own equipment"), "other hospital": N_("another hospital")},
     "direction": {"in": N_("in"), "out": N_("out")},
     "door": {"dimse": "DICOM", "mllp": "HL7"},
     "report": {
@@ -128,6 +131,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "scope": {
         "read": N_("see"),
         "order": N_("place orders"),
+        "store": N_("hand in images"),
         "read cases": N_("see cases"),
         "report": N_("write reports"),
         "sign": N_("sign reports"),
@@ -135,6 +139,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "people": N_("manage people"),
     },
     "action": {
+        "report verified": N_("report verified"),
         "signed in": N_("signed in"),
         "sign-in failed": N_("sign-in failed"),
         "sign-in refused": N_("sign-in refused"),
@@ -174,7 +179,10 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "critical result disposed": N_("critical result disposed"),
         "critical result retracted": N_("critical result retracted"),
         "critical result escalated": N_("critical result escalated"),
+        "upload begun": N_("upload begun"),
+        "objects stored": N_("images handed in"),
         "delivery replayed": N_("delivery replayed"),
+        "report printed": N_("report printed"),
         "message looked at": N_("message looked at"),
         "message replayed": N_("message taken again"),
         "job released": N_("job run again"),
@@ -204,6 +212,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "endpoint": N_("endpoint"),
         "reader_group": N_("reader group"),
         "critical result": N_("critical result"),
+        "upload": N_("upload"),
     },
     "job": {
         "check_arrival": N_("look whether all images have come"),

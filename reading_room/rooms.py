@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from gateway import dicomweb
+from gateway.dicomweb.roots import is_dicomweb
 from gateway.http import NotSignedIn, PasswordMustChange, page_for, protect, wants_json
 from reading_room import api, pages
 from reading_room.api import answers
@@ -32,6 +34,8 @@ def add_routes(app: FastAPI) -> None:
     protect(app)
     for router in api.ROUTERS:
         app.include_router(router, prefix="/api")
+    for router in dicomweb.ROUTERS:
+        app.include_router(router)
     for router in pages.routers:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -63,5 +67,6 @@ def _pattern(request: Request) -> str:
 async def _answer(request: Request, error: Exception) -> Response:
     """A refusal as JSON for programs, as a page for people."""
     if wants_json(request):
-        return answers.refusal(request, error)
+        status = dicomweb.status_of(error) if is_dicomweb(request) else None
+        return answers.refusal(request, error, status)
     return await run_in_threadpool(error_page, request, error)

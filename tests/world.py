@@ -42,6 +42,7 @@ from worklist.facts import (
     PatientFacts,
     PersonName,
     ProcedureStepFacts,
+    ReportDocument,
     ReportText,
     RequestReference,
     Sex,
@@ -49,6 +50,8 @@ from worklist.facts import (
 )
 from worklist.numbers import new_study_uid
 from worklist.people import HUREN, Actor
+from worklist.rules.documents import documents_of
+from worklist.rules.objects import ENCAPSULATED_PDF, ENHANCED_SR
 from worklist.tables import Base, Institution, Order, Reading, ReadingOrder, ReportVersion, Study
 
 T = TypeVar("T", bound=Base)
@@ -370,8 +373,8 @@ class World:
         """Sign as the people's floor does: prepare, make the document, issue. The lease must be held."""
         by, when = self.actor(login), at or self.now
         prepared = self.database.read(lambda s: reports.prepare(s, by, reading_id, when, preliminary=preliminary))
-        key, digest = self._document(prepared)
-        return self.database.write(lambda s: reports.issue(s, by, prepared, key, digest, when))
+        made = self.documents(prepared)
+        return self.database.write(lambda s: reports.issue(s, by, prepared, made, when))
 
     def signed(self, reading_id: str, text: ReportText = TEXT, at: datetime | None = None) -> ReportVersion:
         """reader1 writes and submits, senior1 signs."""
@@ -398,16 +401,29 @@ class World:
         """Withdraw a signed report."""
         by, when = self.actor(login), at or self.now
         prepared = self.database.read(lambda s: corrections.prepare_withdrawal(s, by, reading_id, why, when))
-        key, digest = self._document(prepared)
-        return self.database.write(lambda s: corrections.withdraw(s, by, prepared, key, digest, when))
+        made = self.documents(prepared)
+        return self.database.write(lambda s: corrections.withdraw(s, by, prepared, made, when))
 
-    def _document(self, prepared: reports.Prepared) -> tuple[str, str]:
-        data = documents.to_canonical(prepared.report)
-        digest = sha256(data).hexdigest()
-        return f"documents/{digest}", digest
+    def documents(self, prepared: reports.Prepared) -> tuple[ReportDocument, ...]:
+        """The documents of a version as the people's floor hands them over; their bytes are nowhere."""
+        return documents_for(prepared)
 
     def _next(self) -> int:
         return next(self._numbers)
+
+
+def documents_for(prepared: reports.Prepared) -> tuple[ReportDocument, ...]:
+    """The documents that belong to a version, without their bytes; the canonical one under its true digest."""
+    data = documents.to_canonical(prepared.report)
+    digest = sha256(data).hexdigest()
+    made = [ReportDocument("json", StoredBytes(f"documents/{digest}", len(data), digest, digest))]
+    for kind in sorted(documents_of(prepared.status) - {"json"}):
+        uid = new_study_uid()
+        own = sha256(uid.encode()).hexdigest()
+        sop_class = {"sr": ENHANCED_SR, "encapsulated pdf": ENCAPSULATED_PDF}.get(kind, "")
+        uids = (sop_class, uid, f"{uid}.1", prepared.filing.study_instance_uid) if sop_class else ()
+        made.append(ReportDocument(kind, StoredBytes(f"documents/{own}", 1000, own, own), *uids))
+    return tuple(made)
 
 
 def build(database: Database, now: datetime, *, password_hash: str = "") -> World:

@@ -121,6 +121,7 @@ class Pixels:
             "photometric_interpretation": self.photometric,
             "pixel_keyword": self.keyword,
             "pixel_vr": self.vr,
+            "allow_excess_frames": False,
         }
         if self.samples > 1:
             options["planar_configuration"] = self.planar

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,39 @@ from worklist.errors import BadInput
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+
+LARGEST_SIDE: Final = 4096  # pixels of a picture that is made
+
+
+@dataclass(frozen=True)
+class Viewport:
+    """A size in pixels to fit into, and the part of the picture to show, its corner counted from zero (PS3.18
+    8.3.5.1.3). No part: all of it. A part of negative width or height in the standard's writing is flipped."""
+
+    width: int
+    height: int
+    left: int = 0
+    top: int = 0
+    part_width: int = 0
+    part_height: int = 0
+    flip_x: bool = False
+    flip_y: bool = False
+
+    def cut(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The part of an array of shape (rows, columns, …).
+
+        Raises
+        ------
+        BadInput
+            `viewport_malformed`: nothing of the picture lies in it.
+        """
+        rows, columns = array.shape[:2]
+        bottom = self.top + self.part_height if self.part_height else rows
+        right = self.left + self.part_width if self.part_width else columns
+        part = array[self.top : bottom, self.left : right]
+        if 0 in part.shape:
+            raise BadInput("viewport_malformed")
+        return part
 
 
 def frame_png(
@@ -46,9 +80,69 @@ def frame_png(
         "size", "decoder", "colour"; `no_such_frame`; `not_a_dicom_object`.
     """
     data = part10 if isinstance(part10, (bytes, bytearray, memoryview)) else part10.read()
+    picture = _shades(data, frame, max_side, (*window, "LINEAR") if window else None, None)
+    image = Image.fromarray(picture)
+    image.thumbnail((max_side, max_side), Image.Resampling.BOX)
+    return _encoded(image, "PNG")
+
+
+def render(
+    part10: Buffer,
+    frame: int = 0,
+    *,
+    media_type: str = "image/jpeg",
+    window: tuple[float, float, str] | None = None,
+    viewport: Viewport | None = None,
+    quality: int = 90,
+) -> bytes:
+    """Frame `frame` (from zero) as ``image/jpeg`` or ``image/png``, as PS3.18 8.3.5 asks for it.
+
+    Parameters
+    ----------
+    window
+        Centre and width in modality values, and the function of PS3.3 C.11.2.1.3: ``LINEAR``, ``LINEAR_EXACT``,
+        ``SIGMOID``. Without it as `frame_png`.
+    viewport
+        The size to fit the picture into, and which part of it is shown.
+    quality
+        1 to 100, of JPEG.
+
+    Raises
+    ------
+    BadInput
+        As `frame_png`, and `viewport_malformed` where the part lies outside the picture.
+    """
+    picture = _shades(part10, frame, LARGEST_SIDE, window, viewport)
+    image = Image.fromarray(picture)
+    if viewport is not None:
+        if viewport.flip_x:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if viewport.flip_y:
+            image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        scale = min(viewport.width / image.width, viewport.height / image.height)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        image = image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
+    return _encoded(image, "JPEG" if media_type == "image/jpeg" else "PNG", quality)
+
+
+def _encoded(image: Image.Image, kind: str, quality: int = 90) -> bytes:
+    out = io.BytesIO()
+    if kind == "JPEG":
+        image.save(out, kind, quality=quality)
+    else:
+        image.save(out, kind)
+    return out.getvalue()
+
+
+def _shades(
+    data: Buffer,
+    frame: int,
+    max_side: int,
+    window: tuple[float, float, str] | None,
+    viewport: Viewport | None,
+) -> Bytes:
     try:
-        pixels = open_pixels(data)
-        picture = _picture(pixels, frame, max_side, window)
+        return _picture(open_pixels(data), frame, max_side, window, viewport)
     except BadInput as error:
         if error.code == "no_pixels":
             raise BadInput("no_preview", reason="no pixels") from error
@@ -57,15 +151,14 @@ def frame_png(
         raise
     except Exception as error:  # pydicom converts the header's values as they are asked for
         raise BadInput("no_preview", reason="header") from error
-    image = Image.fromarray(picture)
-    image.thumbnail((max_side, max_side), Image.Resampling.BOX)
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
 
 
-def _picture(pixels: Pixels, frame: int, max_side: int, window: tuple[float, float] | None) -> Bytes:
+def _picture(
+    pixels: Pixels, frame: int, max_side: int, window: tuple[float, float, str] | None, viewport: Viewport | None
+) -> Bytes:
     array, photometric = pixels.decode(frame, as_rgb=True)
+    if viewport is not None:
+        array = viewport.cut(array)
     # Leave out whole rows and columns first: windowing 40 million pixels to show 1 million would be waste.
     step = max(1, max(array.shape[:2]) // (2 * max_side))
     array = array[::step, ::step]
@@ -82,10 +175,10 @@ def _picture(pixels: Pixels, frame: int, max_side: int, window: tuple[float, flo
     return 255 - grey if photometric == "MONOCHROME1" else grey
 
 
-def _grey(array: NDArray[Any], pixels: Pixels, header: Dataset, window: tuple[float, float] | None) -> Bytes:
+def _grey(array: NDArray[Any], pixels: Pixels, header: Dataset, window: tuple[float, float, str] | None) -> Bytes:
     values, rescaled = _modality_values(array, header)
     if window is not None:
-        return _windowed(values, *window, "LINEAR")
+        return _windowed(values, *window)
     if table := _first_item(header, "VOILUTSequence"):
         entries, first, bits = _table(table)
         return _to_eight_bits(_looked_up(values, entries, first), bits)

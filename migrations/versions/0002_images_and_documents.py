@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("upload_id", "place", name=op.f("uq_upload_file_upload_id_place")),
     )
     with op.batch_alter_table("upload_file", schema=None) as batch_op:
+        batch_op.create_index("ix_upload_file_name", ["upload_id", "name"], unique=False)
         batch_op.create_index("ix_upload_file_outcome", ["upload_id", "outcome"], unique=False)
 
     op.create_table(
@@ -119,6 +120,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_report_print")),
         sa.UniqueConstraint("version_id", "number", name=op.f("uq_report_print_version_id_number")),
     )
+    with op.batch_alter_table("device", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("may_retrieve", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+
+    with op.batch_alter_table("device_address", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("port", sa.Integer(), nullable=True))
+
     with op.batch_alter_table("endpoint", schema=None) as batch_op:
         batch_op.add_column(sa.Column("pdf", sa.Text(), server_default=sa.text("'none'"), nullable=False))
 
@@ -130,12 +137,22 @@ def upgrade() -> None:
                 nullable=True,
             )
         )
+        batch_op.create_index(
+            "ix_instance_document",
+            ["study_id"],
+            unique=False,
+            sqlite_where=sa.text("version_id IS NOT NULL"),
+            postgresql_where=sa.text("version_id IS NOT NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_instance_version_id"), ["version_id"], unique=False)
         batch_op.create_foreign_key(batch_op.f("fk_instance_version_id"), "report_version", ["version_id"], ["id"])
 
     with op.batch_alter_table("institution", schema=None) as batch_op:
         batch_op.add_column(sa.Column("address", sa.Text(), server_default=sa.text("''"), nullable=False))
         batch_op.add_column(sa.Column("paper", sa.Text(), server_default=sa.text("'A4'"), nullable=False))
+
+    with op.batch_alter_table("reading", schema=None) as batch_op:
+        batch_op.create_index("ix_reading_holder", ["holder_id", "held_until"], unique=False)
 
     with op.batch_alter_table("report_version", schema=None) as batch_op:
         batch_op.add_column(
@@ -154,10 +171,48 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("prepared_instances", sa.Integer(), server_default=sa.text("'0'"), nullable=False)
         )
+        batch_op.create_index("ix_series_modality", ["modality", "study_id"], unique=False)
+        batch_op.create_index("ix_series_uid", ["series_instance_uid"], unique=False)
+
+    with op.batch_alter_table("study", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column(
+                "name_folded",
+                sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+                sa.Computed("lower(replace(replace(sent_name, '^', ''), ' ', ''))", persisted=True),
+                nullable=True,
+            )
+        )
+        batch_op.add_column(
+            sa.Column(
+                "alphabetic_folded",
+                sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+                sa.Computed("lower(sent_name_alphabetic)", persisted=True),
+                nullable=True,
+            )
+        )
+        batch_op.create_index("ix_study_alphabetic_folded", ["alphabetic_folded"], unique=False)
+        batch_op.create_index("ix_study_day", ["study_date", "id"], unique=False)
+        batch_op.create_index("ix_study_institution_day", ["institution_id", "study_date", "id"], unique=False)
+        batch_op.create_index("ix_study_name_folded", ["name_folded"], unique=False)
+        batch_op.create_index("ix_study_sent_accession_number", ["sent_accession_number"], unique=False)
+        batch_op.create_index("ix_study_sent_patient_id", ["sent_patient_id"], unique=False)
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("study", schema=None) as batch_op:
+        batch_op.drop_index("ix_study_sent_patient_id")
+        batch_op.drop_index("ix_study_sent_accession_number")
+        batch_op.drop_index("ix_study_name_folded")
+        batch_op.drop_index("ix_study_institution_day")
+        batch_op.drop_index("ix_study_day")
+        batch_op.drop_index("ix_study_alphabetic_folded")
+        batch_op.drop_column("alphabetic_folded")
+        batch_op.drop_column("name_folded")
+
     with op.batch_alter_table("series", schema=None) as batch_op:
+        batch_op.drop_index("ix_series_uid")
+        batch_op.drop_index("ix_series_modality")
         batch_op.drop_column("prepared_instances")
         batch_op.drop_column("prepared_key")
 
@@ -166,6 +221,9 @@ def downgrade() -> None:
         batch_op.drop_column("verification_code")
         batch_op.drop_column("key_images")
 
+    with op.batch_alter_table("reading", schema=None) as batch_op:
+        batch_op.drop_index("ix_reading_holder")
+
     with op.batch_alter_table("institution", schema=None) as batch_op:
         batch_op.drop_column("paper")
         batch_op.drop_column("address")
@@ -173,10 +231,21 @@ def downgrade() -> None:
     with op.batch_alter_table("instance", schema=None) as batch_op:
         batch_op.drop_constraint(batch_op.f("fk_instance_version_id"), type_="foreignkey")
         batch_op.drop_index(batch_op.f("ix_instance_version_id"))
+        batch_op.drop_index(
+            "ix_instance_document",
+            sqlite_where=sa.text("version_id IS NOT NULL"),
+            postgresql_where=sa.text("version_id IS NOT NULL"),
+        )
         batch_op.drop_column("version_id")
 
     with op.batch_alter_table("endpoint", schema=None) as batch_op:
         batch_op.drop_column("pdf")
+
+    with op.batch_alter_table("device_address", schema=None) as batch_op:
+        batch_op.drop_column("port")
+
+    with op.batch_alter_table("device", schema=None) as batch_op:
+        batch_op.drop_column("may_retrieve")
 
     op.drop_table("report_print")
     with op.batch_alter_table("report_document", schema=None) as batch_op:
@@ -185,6 +254,7 @@ def downgrade() -> None:
     op.drop_table("report_document")
     with op.batch_alter_table("upload_file", schema=None) as batch_op:
         batch_op.drop_index("ix_upload_file_outcome")
+        batch_op.drop_index("ix_upload_file_name")
 
     op.drop_table("upload_file")
     with op.batch_alter_table("upload", schema=None) as batch_op:

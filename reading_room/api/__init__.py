@@ -11,6 +11,7 @@ from reading_room.api import (
     readings,
     reports,
     studies,
+    uploads,
     users,
 )
 
@@ -19,6 +20,7 @@ ROUTERS = (
     reports.router,
     orders.router,
     studies.router,
+    uploads.router,
     critical.router,
     deliveries.router,
     administration.router,

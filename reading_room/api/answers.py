@@ -66,9 +66,11 @@ def understood(error: Exception) -> tuple[int, str, Mapping[str, object]]:
     return 500, "unexpected_error", {}
 
 
-def refusal(request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request that was declined, in the language of whoever asked."""
-    status, code, params = understood(error)
+def refusal(request: Request, error: Exception, status: int | None = None) -> JSONResponse:
+    """The answer to a request that was declined, in the language of whoever asked. A door whose standard wants another
+    `status` than the API gives says so."""
+    usual, code, params = understood(error)
+    status = status or usual
     found = getattr(request.state, "actor", None)
     words = Words(language_of(request, found if isinstance(found, Actor) else None))
     shown = {name: _plain(value) for name, value in params.items()}

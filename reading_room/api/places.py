@@ -53,6 +53,8 @@ class InstitutionIn(Body):
     parent_id: Word = ""
     timezone: Word = Field("", description="Such as Asia/Shanghai.")
     phone: Word = ""
+    address: Line = Field("", description="As it stands in the head of its reports.")
+    paper: Word = Field("", description="What its reports are printed on: A4 or A5.")
 
 
 class CenterIn(Body):
@@ -101,6 +103,9 @@ class AddressIn(Body):
     address: Word
     claimed: Line = Field(description="Calling AE title, or MSH-3|MSH-4.")
     institution_id: Word = Field("", description="Who speaks from here, if that is one of several.")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="Where the device takes C-STORE: images may be moved to it. Its address is an IP then."
+    )
 
 
 class DeviceIn(Body):
@@ -116,6 +121,7 @@ class DeviceIn(Body):
     answers_with: Word = Field("", description="ACK, or order response.")
     trusts_sender_accession: bool = False
     strict: bool = False
+    may_retrieve: bool = Field(False, description="Query and retrieve at the DIMSE door.")
     modality_equivalents: Annotated[list[Annotated[list[Word], Field(max_length=20)]], Field(max_length=20)] = Field(
         [], description="Modalities that count as one on this device's worklist, such as DX, CR, DR."
     )
@@ -137,6 +143,7 @@ class EndpointIn(Body):
     character_set: Word = Field("", description="UTF-8 or GB18030.")
     version: Word = Field("", description="Of HL7, such as 2.4.")
     answer_seconds: Annotated[int, Field(ge=1, le=300)] = 10
+    pdf: Word = Field("", description="How the report's PDF goes along: none, embedded or link.")
     enabled: bool = True
 
 

@@ -14,7 +14,7 @@ from gateway.http import Acting, Served, Web
 from reading_room import signing
 from reading_room.api.access import Looking, LookingAtCases
 from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, Long, PathId, Plain, Revision, Search, Why
-from reading_room.api.shapes import VersionOut, WorklistItem
+from reading_room.api.shapes import KeyImage, VersionOut, WorklistItem
 from worklist import lifecycle
 from worklist.actions import corrections, critical, handing, late, looking, readings
 from worklist.errors import BadInput
@@ -35,6 +35,9 @@ class Draft(Body):
     impression: Long = ""
     critical: Long = Field("", description="A critical result in words; signing marks it, saving alone does not.")
     revision: Revision | None = Field(None, description="The revision these words are based on, as in If-Match.")
+    key_images: Annotated[list[KeyImage], Field(max_length=100)] | None = Field(
+        None, description="The images that are printed with the report, at most 4; left out, those chosen stay."
+    )
 
 
 class Saved(BaseModel):
@@ -137,7 +140,10 @@ def put_draft(
     revision = _revision(if_match, body.revision)
     text = ReportText(body.findings, body.impression, body.critical)
     now = web.clock()
-    held = web.database.write(lambda s: readings.save_draft(s, by, reading_id, text, revision, now))
+    chosen = (
+        [(image.sop_instance_uid, image.frame) for image in body.key_images] if body.key_images is not None else None
+    )
+    held = web.database.write(lambda s: readings.save_draft(s, by, reading_id, text, revision, now, key_images=chosen))
     response.headers["ETag"] = f'"{held.revision}"'
     return Saved(reading_id=held.reading_id, revision=held.revision, held_until=held.held_until)
 

@@ -1,10 +1,10 @@
-"""Issued reports: read, corrected, withdrawn."""
+"""Issued reports: read as data and as documents, corrected, withdrawn."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -76,11 +76,39 @@ class CorrectionOut(BaseModel):
 
 # Before the next one, whose id would take the ending as its own.
 @router.get("/reports/{report_id}.json", response_class=Response)
-def get_document(web: Served, by: Looking, report_id: PathId, version: Version = None) -> Response:
+def get_document(request: Request, web: Served, by: Looking, report_id: PathId, version: Version = None) -> Response:
     """The canonical document, byte for byte as it was signed. The ETag is its SHA-256."""
     _versions, chosen, _orders = _open(web, by, report_id, version)
-    data = web.store.read(chosen.document_key)
-    return Response(data, media_type="application/json", headers={"ETag": f'"{chosen.document_sha256}"'})
+    return _file(request, web, chosen.document_key, chosen.document_sha256, "application/json")
+
+
+@router.get("/reports/{report_id}.pdf", response_class=Response)
+def get_pdf(request: Request, web: Served, by: Looking, report_id: PathId, version: Version = None) -> Response:
+    """The sealed PDF, byte for byte as it was issued. The ETag is its SHA-256."""
+    _versions, chosen, _orders = _open(web, by, report_id, version)
+    row = web.database.read(lambda s: reports.document(s, chosen, "pdf"))
+    return _file(request, web, row.store_key, row.sha256, "application/pdf")
+
+
+@router.get("/reports/{report_id}.dcm", response_class=Response)
+def get_object(
+    request: Request,
+    web: Served,
+    by: Looking,
+    report_id: PathId,
+    version: Version = None,
+    kind: Annotated[
+        Literal["sr", "pdf"], Query(description="`sr`: the structured report; `pdf`: the PDF as a DICOM object.")
+    ] = "sr",
+) -> Response:
+    """The report as a DICOM object (Enhanced SR or Encapsulated PDF), as a Part 10 file. The ETag is its SHA-256.
+
+    Preliminary versions have neither, withdrawals no structured report: 404.
+    """
+    _versions, chosen, _orders = _open(web, by, report_id, version)
+    wanted = "sr" if kind == "sr" else "encapsulated pdf"
+    row = web.database.read(lambda s: reports.document(s, chosen, wanted))
+    return _file(request, web, row.store_key, row.sha256, "application/dicom")
 
 
 @router.get("/reports/{report_id}")
@@ -122,6 +150,13 @@ def withdraw(web: Served, by: Acting, report_id: PathId, body: Withdrawing) -> S
     """Withdraw a signed report: everyone who had it is told."""
     signing.confirm(web, by, body.password)
     return signed(report_id, signing.withdraw(web, by, report_id, body.reason))
+
+
+def _file(request: Request, web: Web, store_key: str, sha256: str, media_type: str) -> Response:
+    headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, no-cache"}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(web.store.read(store_key), media_type=media_type, headers=headers)
 
 
 def _open(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from reading_room.api.fields import Body
 from worklist.facts import PatientFacts
 from worklist.queries.views import OrderRow, ReadingRow, VersionView
 
@@ -169,6 +171,13 @@ class OrderOut(BaseModel):
         )
 
 
+class KeyImage(Body):
+    """One frame of an image, from 1."""
+
+    sop_instance_uid: Annotated[str, Field(max_length=64)]
+    frame: Annotated[int, Field(ge=1, le=100_000)] = 1
+
+
 class VersionOut(BaseModel):
     """An issued version of a report."""
 
@@ -183,6 +192,8 @@ class VersionOut(BaseModel):
     signer: str
     signed_at: datetime | None
     document_sha256: str = Field(description="Of the canonical document, in hexadecimal.")
+    key_images: list[KeyImage] = Field(description="The images that are printed with it.")
+    verification_code: str = Field(description="What `/verify` takes of this version.")
 
     @classmethod
     def of(cls, version: VersionView) -> VersionOut:
@@ -199,6 +210,8 @@ class VersionOut(BaseModel):
             signer=version.signer,
             signed_at=version.signed_at,
             document_sha256=version.document_sha256,
+            key_images=[KeyImage(sop_instance_uid=uid, frame=frame) for uid, frame in version.key_images],
+            verification_code=version.verification_code,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from gateway.http import Web
 from reading_room import passwords, signing
 from reading_room.pages.frame import Form
 from worklist.actions import corrections, critical, handing, late, readings
-from worklist.errors import Forbidden
+from worklist.errors import BadInput, Forbidden
 from worklist.facts import ReportText
 from worklist.people import Actor
 
@@ -23,9 +23,33 @@ def _save(session: Session, by: Actor, reading_id: str, typed: Form, now: dateti
     text = ReportText(typed.findings, typed.impression, typed.critical)
     draft = readings.draft_of(session, readings.get(session, by, reading_id).id)
     held = ReportText(draft.findings, draft.impression, draft.critical) if draft is not None else ReportText()
-    if text != held:
+    before = tuple((uid, frame) for uid, frame in draft.key_images) if draft is not None else ()
+    chosen = read_key_images(typed.key_images) if "key_images" in typed else before
+    if text != held or chosen != before:
         revision = int(typed.revision) if typed.revision.isdecimal() else 0
-        readings.save_draft(session, by, reading_id, text, revision, now)
+        readings.save_draft(session, by, reading_id, text, revision, now, key_images=chosen)
+
+
+def read_key_images(text: str) -> tuple[tuple[str, int], ...]:
+    """The form's key images, ``uid:frame,uid:frame``, frames from 1.
+
+    Raises
+    ------
+    BadInput
+        ``field_wrong``.
+    """
+    found = []
+    for part in filter(None, text.split(",")):
+        uid, _, frame = part.partition(":")
+        if not (frame.isascii() and frame.isdecimal() and len(frame) < 9 and len(uid) <= 64):
+            raise BadInput("field_wrong", field="key_images")
+        found.append((uid, int(frame)))
+    return tuple(found)
+
+
+def key_images_text(chosen: Sequence[tuple[str, int]]) -> str:
+    """Key images as the form holds them."""
+    return ",".join(f"{uid}:{frame}" for uid, frame in chosen)
 
 
 def _claim(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:

@@ -9,9 +9,10 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served, Web
+from reading_room import viewer as images
 from reading_room.labels import label
 from reading_room.pages import comparing, studies
-from reading_room.pages.case_actions import ACTIONS, AFTER, SIGNATURES
+from reading_room.pages.case_actions import ACTIONS, AFTER, SIGNATURES, key_images_text, read_key_images
 from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
 from worklist.actions import looking, readings
 from worklist.errors import Conflict, Forbidden, HurenError, NotFound
@@ -20,6 +21,7 @@ from worklist.people import Actor
 from worklist.queries import administration, orders
 from worklist.queries import readings as cases
 from worklist.queries.views import CaseView, VersionView
+from worklist.rules.documents import MOST_KEY_IMAGES
 
 router = new_router()
 OPEN = ("unread", "drafted", "in review")
@@ -81,17 +83,10 @@ def present_draft(web: Served, actor: Acting, reading_id: str) -> Response:
             "findings": text.findings,
             "impression": text.impression,
             "critical": text.critical,
+            "key_images": key_images_text(case.draft.key_images) if case.draft else "",
             "revision": case.draft.revision if case.draft else 0,
         }
     )
-
-
-@router.get("/reports/{report_id}")
-def report_page(request: Request, web: Served, actor: Acting, report_id: str) -> Response:
-    """An issued report with its versions, also an earlier one of the patient whose case the person holds."""
-    view = View(request, actor)
-    versions = web.database.write(lambda session: looking.open_report(session, actor, report_id, web.clock()))
-    return view.page("report.html", versions=versions, diffs=comparing.between(versions, view.words))
 
 
 @router.get("/reading/{reading_id}/{verb}")
@@ -195,7 +190,7 @@ def _case_page(
 
     def read(session: Session) -> tuple[CaseView, studies.Pictures, Any]:
         found = cases.case(session, actor, reading_id, now)
-        pictures = studies.pictures(session, actor, [s.id for s in found.studies], now, view.words)
+        pictures = studies.pictures(session, actor, [s.id for s in found.studies], now, view.words, with_uids=True)
         return found, pictures, administration.centers(session, actor)
 
     case, pictures, centers = web.database.read(read)
@@ -209,8 +204,11 @@ def _case_page(
     signs_alone = not case.two_people and row.state in ("unread", "drafted")
     # Typed words stay on the screen; after a conflict they are based on what is held now, which is shown beside them.
     text = ReportText(typed.findings, typed.impression, typed.critical) if "findings" in typed else _text_of(draft)
+    chosen = read_key_images(typed.key_images) if "key_images" in typed else (draft.key_images if draft else ())
     newer = refused is not None and refused.code == "draft_is_newer"
     issued_before = case.versions[0] if case.versions else None
+    shown = [s.study_instance_uid for s in case.studies]
+    modality = next((s.modality for s in case.studies), "")
     return view.page(
         "case.html",
         status=status,
@@ -240,6 +238,11 @@ def _case_page(
         draft_diff=comparing.changes(issued_before, draft, view.words) if issued_before and draft else [],
         series=pictures.series,
         others_count=pictures.others,
+        # An image that was moved away meanwhile is left out by the next save.
+        key_images=key_images_text([(uid, frame) for uid, frame in chosen if uid in pictures.uids]),
+        most_key_images=MOST_KEY_IMAGES,
+        viewer=images.address(shown, case=row.id, modality=modality) if shown and images.installed() else "",
+        compare=lambda prior: images.address(shown, case=row.id, beside=prior.study_instance_uids),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
@@ -19,6 +20,9 @@ from worklist.people import Actor
 from worklist.queries import administration as held
 
 router = new_router()
+
+PLACE: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<v4>[^:\[\]]+)):(?P<port>[0-9]{1,5})", re.ASCII)
+"""An address with a port; an IPv6 address stands in brackets then (RFC 3986 3.2.2)."""
 
 
 @router.get("/admin/{name}")
@@ -162,7 +166,7 @@ def _shown(spec: Field, value: Any) -> Any:
     if spec.kind == "addresses":
         if isinstance(value, str):
             return value
-        return "\n".join(f"{a['door']} {a['address']} {a['claimed']}" for a in value or ())
+        return "\n".join(f"{a['door']} {_place(a)} {a['claimed']}" for a in value or ())
     if spec.kind == "limits":
         return value or {}
     if spec.kind in ("many", "ordered"):
@@ -240,11 +244,22 @@ def _pair(text: str) -> list[str]:
     return [part.strip() for part in text.replace("–", "-").split("-")]
 
 
-def _address(line: str) -> dict[str, str]:
+def _address(line: str) -> dict[str, Any]:
     words = line.split(None, 2)
     if len(words) != 3:
         raise BadInput("field_wrong", field="addresses")
-    return {"door": words[0].lower(), "address": words[1], "claimed": words[2].strip()}
+    address, port = words[1], None
+    if match := PLACE.fullmatch(address):
+        address, port = match["v6"] or match["v4"], _whole("addresses", match["port"])
+    return {"door": words[0].lower(), "address": address, "port": port, "claimed": words[2].strip()}
+
+
+def _place(address: Mapping[str, Any]) -> str:
+    """A device's network address with its port, as `_address` reads it."""
+    if not address.get("port"):
+        return str(address["address"])
+    host = f"[{address['address']}]" if ":" in address["address"] else address["address"]
+    return f"{host}:{address['port']}"
 
 
 def _cell(view: View, options: Options, row: Any, column: str) -> tuple[str, str]:
@@ -264,7 +279,7 @@ def _cell(view: View, options: Options, row: Any, column: str) -> tuple[str, str
     if column == "kind":
         return "text", label(_, "device kind", value)
     if column == "addresses":
-        return "lines", "\n".join(f"{LABELS['door'][a['door']]} {a['address']} {a['claimed']}" for a in value)
+        return "lines", "\n".join(f"{LABELS['door'][a['door']]} {_place(a)} {a['claimed']}" for a in value)
     if column == "preliminary_hours":
         return "text", ", ".join(f"{start}–{end}" for start, end in value)
     if column == "limits":

@@ -261,6 +261,7 @@ class View:
             entries.append(("/orders/new", _("New order"), 0, False))
         if actor.has("technician"):
             entries.append(("/unmatched", _("Unmatched studies"), counts.unmatched, False))
+            entries.append(("/upload", _("Upload"), 0, False))
         if actor.centers():
             entries.append(("/reading", _("Reading"), counts.unread, False))
         if actor.centers("senior reader"):

@@ -18,6 +18,8 @@ from worklist.people import Actor
 from worklist.queries import administration as held
 
 router = new_router()
+MOST_SEGMENTS = 2000
+LONGEST_SHOWN = 8000  # characters of one segment
 
 
 @router.get("/admin/messages")
@@ -179,6 +181,11 @@ def _take_again(web: Web, actor: Actor, thing_id: str, typed: Form) -> str:
     return "settled"
 
 
+def _shortened(text: str) -> str:
+    """A segment as it is shown: a document in Base64 would be megabytes that nobody reads."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)})"
+
+
 def _decoded(raw: bytes, assumed: str) -> dict[str, Any]:
     """Segments of a message for looking at: decoded where it can be, else every byte that is not ASCII as a mark."""
     try:
@@ -189,5 +196,5 @@ def _decoded(raw: bytes, assumed: str) -> dict[str, Any]:
     except (BadInput, UnicodeDecodeError):
         text, character_set, mislabelled = raw.decode("ascii", "backslashreplace"), "", False
     lines = [line for line in text.replace("\n", "\r").split("\r") if line]
-    segments = [(line[:3], line[3:]) for line in lines]
+    segments = [(line[:3], _shortened(line[3:])) for line in lines[:MOST_SEGMENTS]]
     return {"segments": segments, "character_set": character_set, "mislabelled": mislabelled, "size": len(raw)}

@@ -16,7 +16,10 @@ from worklist.facts import PRIORITIES
 from worklist.people import Actor
 from worklist.queries import administration as held
 
-ADDRESS_LINES = N_("One on each line: door (dimse or mllp), network address, AE title or MSH-3|MSH-4")
+ADDRESS_LINES = N_(
+    "One on each line: door (dimse or mllp), network address, AE title or MSH-3|MSH-4. "
+    "Where a device takes images, its port follows the address, such as 10.0.0.5:104."
+)
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,11 @@ SECTIONS: dict[str, Section] = {
                 Field("uscc", N_("Unified social credit code")),
                 Field("timezone", N_("Time zone"), needed=True),
                 Field("phone", N_("Telephone")),
+                Field("address", N_("Address"), hint=N_("In the head of its reports.")),
+                Field("paper", N_("Paper of its reports"), "choice", choices=_plain(*save.PAPERS)),
             ),
-            ("code", "name", "level", "parent", "phone"),
-            {"level": "township", "timezone": "Asia/Shanghai"},
+            ("code", "name", "level", "parent", "phone", "paper"),
+            {"level": "township", "timezone": "Asia/Shanghai", "paper": "A4"},
         ),
         Section(
             "centers",
@@ -246,6 +251,7 @@ SECTIONS: dict[str, Section] = {
                 ),
                 Field("trusts_sender_accession", N_("Its own accession numbers are used"), "flag"),
                 Field("strict", N_("Strict: a control id used again is refused"), "flag"),
+                Field("may_retrieve", N_("May query and retrieve images and reports"), "flag"),
             ),
             ("name", "kind", "modality", "addresses", "institutions", "character_set_out", "last_seen_at", "enabled"),
             {"kind": "modality", "enabled": True, "character_set_out": "GB18030", "answers_with": "ACK"},
@@ -266,10 +272,18 @@ SECTIONS: dict[str, Section] = {
                 Field("character_set", N_("Character set"), "choice", choices=_plain("UTF-8", "GB18030")),
                 Field("version", N_("HL7 version"), "choice", choices=_plain(*save.HL7_VERSIONS)),
                 Field("answer_seconds", N_("Wait for the answer (seconds)"), "number", needed=True),
+                Field("pdf", N_("PDF of the report"), "choice", choices=_labelled("pdf", save.PDF_WAYS)),
                 ENABLED,
             ),
             ("name", "institution", "host", "port", "character_set", "version", "enabled"),
-            {"character_set": "UTF-8", "version": "2.4", "answer_seconds": 10, "enabled": True, "port": 2575},
+            {
+                "character_set": "UTF-8",
+                "version": "2.4",
+                "answer_seconds": 10,
+                "pdf": "none",
+                "enabled": True,
+                "port": 2575,
+            },
         ),
         Section(
             "procedures",

@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served, Web
-from reading_room import previews
+from reading_room import previews, viewer
 from reading_room.pages.frame import Form, Typed, View, go_on, is_home, new_router, refusal
 from reading_room.words import Words
 from worklist.actions import linking, looking, reading_making
@@ -27,7 +27,8 @@ KEPT = "private, max-age=3600"
 
 @dataclass(frozen=True)
 class Series:
-    """One button of the viewer. `frames` is ``"id:count,id:count"``, in the order of looking."""
+    """One button of the viewer. `frames` is ``"id:count,id:count"`` in the order of looking, each with ``:uid`` behind
+    it where images can be chosen for printing."""
 
     title: str
     frames: str
@@ -41,14 +42,19 @@ class Pictures:
 
     series: tuple[Series, ...]
     others: int
+    uids: frozenset[str]
+    """The SOP Instance UIDs of what has a picture."""
 
 
-def pictures(session: Session, by: Actor, study_ids: Sequence[str], now: datetime, _: Words) -> Pictures:
-    """The series of some studies."""
-    rows = [row for study_id in study_ids for row in reports.instances(session, by, study_id, now)]
+def pictures(
+    session: Session, by: Actor, study_ids: Sequence[str], now: datetime, _: Words, *, with_uids: bool = False
+) -> Pictures:
+    """The series of some studies. Our own documents are not counted: the page has the report itself."""
+    held = [row for study_id in study_ids for row in reports.instances(session, by, study_id, now)]
+    rows = [row for row in held if not row.is_document]
     shown = [row for row in rows if row.rows and row.columns]
-    series = [_series(list(group), _) for _id, group in groupby(shown, key=lambda row: row.series_id)]
-    return Pictures(tuple(series), len(rows) - len(shown))
+    series = [_series(list(group), _, with_uids) for _id, group in groupby(shown, key=lambda row: row.series_id)]
+    return Pictures(tuple(series), len(rows) - len(shown), frozenset(row.sop_instance_uid for row in shown))
 
 
 @router.get("/instances/{instance_id}/preview.png")
@@ -78,7 +84,7 @@ def study_page(request: Request, web: Served, actor: Acting, study_id: str) -> R
     view = View(request, actor)
     study, found = _study_and_pictures(web, actor, study_id, view.words)
     web.database.write(lambda session: looking.note_study(session, actor, study, web.clock()))
-    return view.page("study.html", study=study, series=found.series, others_count=found.others)
+    return view.page("study.html", study=study, series=found.series, others_count=found.others, viewer=_viewer(study))
 
 
 @router.get("/unmatched")
@@ -156,12 +162,20 @@ def _one(
         study=study,
         series=found.series,
         others_count=found.others,
+        viewer=_viewer(study),
         candidates=candidates,
         chosen=chosen,
         comparison=_comparison(view, study, chosen) if chosen else [],
         q=q,
         can_link=actor.has("PACS admin") or actor.has("technician"),
     )
+
+
+def _viewer(study: StudyRow) -> str:
+    """Where OHIF shows one study by itself; empty where it is not installed."""
+    if not viewer.installed():
+        return ""
+    return viewer.address([study.study_instance_uid], held=study.id, modality=study.modality)
 
 
 def _comparison(view: View, study: StudyRow, order: OrderRow) -> list[tuple[str, str, str, bool]]:
@@ -194,13 +208,14 @@ def _study_and_pictures(web: Web, actor: Actor, study_id: str, words: Words) -> 
     return web.database.read(read)
 
 
-def _series(rows: list[InstanceRow], _: Words) -> Series:
+def _series(rows: list[InstanceRow], _: Words, with_uids: bool) -> Series:
     first, middle = rows[0], rows[(len(rows) - 1) // 2]
     title = first.series_description or first.modality
     if first.series_number is not None:
         title = f"{first.series_number} · {title}" if title else str(first.series_number)
     count = sum(max(row.frames, 1) for row in rows)
-    return Series(title or _("Series"), ",".join(f"{row.id}:{max(row.frames, 1)}" for row in rows), count, middle.id)
+    frames = (f"{row.id}:{max(row.frames, 1)}" + (f":{row.sop_instance_uid}" if with_uids else "") for row in rows)
+    return Series(title or _("Series"), ",".join(frames), count, middle.id)
 
 
 def _bin_only(actor: Actor) -> Any:

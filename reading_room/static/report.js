@@ -2,6 +2,7 @@
 // Somebody else's newer words are never overwritten: both texts are shown and a person chooses.
 const form = document.querySelector("form.report[data-reading]");
 const NAMES = ["findings", "impression", "critical"];
+const KEPT = [...NAMES, "key_images"]; // "uid:frame,uid:frame", frames from 1
 const WAIT = 2000; // milliseconds of quiet before a save
 const AGAIN = 8000; // after the link failed
 
@@ -17,7 +18,17 @@ function start() {
   let stopped = false;
 
   function words() {
-    return Object.fromEntries(NAMES.map((name) => [name, field(name).value.replace(/\r\n/g, "\n")]));
+    return Object.fromEntries(KEPT.map((name) => [name, field(name).value.replace(/\r\n/g, "\n")]));
+  }
+  function images(text) {
+    return text.split(",").filter(Boolean).map((entry) => {
+      const [uid, frame] = entry.split(":");
+      return { sop_instance_uid: uid, frame: Number(frame) };
+    });
+  }
+  function take(kept) {
+    for (const name of KEPT) field(name).value = kept[name] ?? "";
+    field("key_images").dispatchEvent(new Event("change"));
   }
   function say(text, wrong) {
     said.textContent = text;
@@ -52,7 +63,7 @@ function start() {
       answer = await fetch(`/api/readings/${form.dataset.reading}/report`, {
         method: "PUT",
         headers: { "Content-Type": "application/json", "If-Match": `"${field("revision").value}"`, "X-CSRF-Token": csrf },
-        body: JSON.stringify(now),
+        body: JSON.stringify({ ...now, key_images: images(now.key_images) }),
       });
     } catch {
       say(form.dataset.kept, true);
@@ -95,7 +106,7 @@ function start() {
       save();
     };
     conflict.querySelector("[data-keep=theirs]").onclick = () => {
-      for (const name of NAMES) field(name).value = theirs[name];
+      take(theirs);
       field("revision").value = String(theirs.revision);
       saved = JSON.stringify(words());
       forget();
@@ -121,8 +132,8 @@ function start() {
   let left = null;
   try { left = JSON.parse(localStorage.getItem(place) ?? "null"); } catch { forget(); }
   const arrived = left?.sent && left.revision !== field("revision").value;
-  if (left && !arrived && NAMES.some((name) => left[name] !== words()[name])) {
-    for (const name of NAMES) field(name).value = left[name] ?? "";
+  if (left && !arrived && KEPT.some((name) => (left[name] ?? "") !== words()[name])) {
+    take(left);
     say(form.dataset.back, true);
     if (left.revision === field("revision").value) later(WAIT);
     else {
@@ -132,7 +143,7 @@ function start() {
   } else forget();
 
   form.addEventListener("input", (event) => {
-    if (!NAMES.includes(event.target.name)) return;
+    if (!KEPT.includes(event.target.name)) return;
     keep();
     if (!stopped) later(WAIT);
   });

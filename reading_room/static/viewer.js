@@ -1,11 +1,9 @@
 // Looking through rendered previews: series on the left, wheel and arrow keys step, a click enlarges.
-const viewer = document.querySelector(".viewer");
-
 function framesOf(button) {
-  // "id:frames,id:frames": one entry for each object of the series.
+  // "id:frames,id:frames": one entry for each object of the series, with ":uid" behind it where images are chosen.
   return button.dataset.frames.split(",").flatMap((entry) => {
-    const [id, count] = entry.split(":");
-    return Array.from({ length: Number(count) }, (_unused, frame) => ({ id, frame }));
+    const [id, count, uid] = entry.split(":");
+    return Array.from({ length: Number(count) }, (_unused, frame) => ({ id, frame, uid }));
   });
 }
 
@@ -13,7 +11,8 @@ function address({ id, frame }) {
   return `/instances/${id}/preview.png?frame=${frame}&size=1024`;
 }
 
-function start() {
+export function start(viewer) {
+  if (!viewer.querySelector(".series button")) return;
   const picture = viewer.querySelector(".picture img");
   const none = viewer.querySelector(".picture .none");
   const corner = viewer.querySelector(".corner");
@@ -33,6 +32,7 @@ function start() {
     for (const near of [at + 1, at - 1, at + 2]) {
       if (frames[near]) new Image().src = address(frames[near]);
     }
+    viewer.dispatchEvent(new CustomEvent("image-shown", { bubbles: true, detail: frames[at] }));
   }
   function choose(button) {
     for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
@@ -65,5 +65,3 @@ function start() {
   });
   choose(buttons[0]);
 }
-
-if (viewer && viewer.querySelector(".series button")) start();

@@ -17,7 +17,7 @@ from gateway.http import COOKIE, CSRF_HEADER, Web
 from gateway.store import FolderStore
 from huren.app import create_app
 from reading_room import passwords
-from tests import world
+from tests import seals, world
 from tests.world import Placed, World
 from worklist import people
 from worklist.database import Database, sqlite_url
@@ -94,6 +94,7 @@ def open_desk(folder: Path) -> Iterator[Desk]:
         web = Web(
             database, FolderStore(folder / "objects"), lambda: desk.now, secure_cookies=False, seals=folder / "seals"
         )
+        seals.prepare(web.seals, county)
         desk = Desk(county, web, create_app(web))
         yield desk
     finally:

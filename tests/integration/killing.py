@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 
 from gateway.store import INCOMING, FolderStore
+from tests import seals
 from tests import world as small_county
 from tests.peers.his import His
 from tests.peers.ports import LOOPBACK, answers, free_port
@@ -49,6 +50,7 @@ class Server:
         self.data.mkdir(parents=True)
         self.database = Database(sqlite_url(self.data / "huren.sqlite3"))
         self.world = small_county.build(self.database, utc_now())
+        seals.prepare(self.data / "seals", self.world)
         self.store = FolderStore(self.data / "objects")
         self.his = His()
         small_county.point_endpoint(self.world, "TS01", self.his.port)

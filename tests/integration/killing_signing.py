@@ -14,7 +14,7 @@ import httpx
 from tests.integration.killing import Count, Server, utc_now
 from worklist.documents import from_canonical
 from worklist.facts import StoredBytes
-from worklist.tables import Delivery, OutboxRow, Reading, ReportVersion
+from worklist.tables import Delivery, OutboxRow, Reading, ReportDocument, ReportVersion
 
 WRITER, SIGNER = "reader1", "senior1"
 STEPS: Final = ("claim", "save", "save more", "submit", "review", "sign")
@@ -151,6 +151,12 @@ class Readers:
         document = from_canonical(data)
         if sha256(data).hexdigest() != version.document_sha256:
             return "the document is not the one that was signed"
+        rows = self.server.world.rows(ReportDocument, ReportDocument.version_id == version.id)
+        if {row.kind for row in rows} != {"pdf", "encapsulated pdf", "sr"}:
+            return f"signed with {sorted(row.kind for row in rows)} alone"
+        for row in rows:
+            if sha256(self.server.store.read(row.store_key)).hexdigest() != row.sha256:
+                return f"its {row.kind} is another"
         if document.text.impression != case.words("save more") or version.impression != case.words("save more"):
             return f"other words: {document.text.impression[:40]}"
         return "" if owed[version.id] == 1 else f"{owed[version.id]} deliveries"

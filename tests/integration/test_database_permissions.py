@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import worklist.actions
-from tests.world import LOOPBACK, PEOPLE, TEXT, World, build
+from tests.world import LOOPBACK, PEOPLE, TEXT, World, build, documents_for
 from worklist import outbox
 from worklist.actions import (
     configuration,
@@ -32,6 +32,7 @@ from worklist.actions import (
     looking,
     messages,
     orders,
+    printing,
     reading_making,
     readings,
     reports,
@@ -97,6 +98,10 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "looking.open_report": (
         READERS | HOME | {"manager", "cityreader"},  # who holds a consultation about the same patient
         lambda s, by, t: looking.open_report(s, by, t.signed, NOW),
+    ),
+    "printing.print_version": (
+        READERS | HOME | {"manager", "cityreader"},
+        lambda s, by, t: printing.print_version(s, by, t.signed, None, NOW),
     ),
     "orders.place": (
         HOME | {"tech2", "doc2", "village"},
@@ -173,9 +178,7 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     ),
     "corrections.withdraw": (
         SENIORS,
-        lambda s, by, t: corrections.withdraw(
-            s, by, corrections.prepare_withdrawal(s, by, t.signed, "why", NOW), "k", "d", NOW
-        ),
+        lambda s, by, t: _withdraw(s, by, t.signed),
     ),
     "late.settle": (READERS, lambda s, by, t: late.settle(s, by, t.task, NOW)),
     "critical.mark": (READERS, lambda s, by, t: critical.mark(s, by, t.unread, "words", NOW)),
@@ -242,7 +245,7 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "users.revoke_token": (SECURITY, lambda s, by, t: users.revoke_token(s, by, t.token, NOW)),
 }
 
-LOOKS: Final = {"looking.open_case", "looking.open_order", "looking.open_report"}
+LOOKS: Final = {"looking.open_case", "looking.open_order", "looking.open_report", "printing.print_version"}
 """What a door may show to any token; it asks for its own scope."""
 
 NO_PERMISSION_OF_THEIR_OWN: Final = {
@@ -264,9 +267,11 @@ NO_PERMISSION_OF_THEIR_OWN: Final = {
     "deliveries.owe",
     "late.settle_by_version",
     "looking.note_study",
+    "looking.note_image_search",
     # they only look, within the actor's scope
     "readings.get",
     "corrections.may_sign_correction",
+    "printing.may_print",
     # one's own
     "users.change_own_password",
     "users.set_language",
@@ -282,10 +287,15 @@ def _stuck_job(s: Session) -> int:
     return row.seq
 
 
+def _withdraw(s: Session, by: Actor, reading_id: str) -> object:
+    prepared = corrections.prepare_withdrawal(s, by, reading_id, "why", NOW)
+    return corrections.withdraw(s, by, prepared, documents_for(prepared), NOW)
+
+
 def _issue(s: Session, by: Actor, t: Things, signer: Actor | None) -> object:
     prepared_by = signer or users.actor_for(s, "senior1")
     prepared = reports.prepare(s, prepared_by, _hold(s, prepared_by, t.reviewed), NOW)
-    return reports.issue(s, by, prepared, "k", "d", NOW)
+    return reports.issue(s, by, prepared, documents_for(prepared), NOW)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -109,9 +110,9 @@ def test_the_document_says_what_was_signed(world: World) -> None:
     assert [o.accession_number for o in report.orders] == [placed.accession_number]
     assert len(report.instances) == 2
     assert report.text == TEXT
-    data = documents.to_canonical(report)
-    digest = sha256(data).hexdigest()
     version = world.sign("senior1", reading_id)
+    signed = replace(report, verification_code=version.verification_code)  # every preparation makes its own
+    digest = sha256(documents.to_canonical(signed)).hexdigest()
     assert (version.document_sha256, version.document_key) == (digest, f"documents/{digest}")
     assert version.instances == [list(pair) for pair in report.instances]
 
@@ -122,7 +123,7 @@ def _between_prepare_and_issue(world: World, reading_id: str, happens: object) -
     prepared = world.ask(reports.prepare, by, reading_id, world.now)
     assert callable(happens)
     happens()
-    world.do(reports.issue, by, prepared, "key", "digest", world.now)
+    world.do(reports.issue, by, prepared, world.documents(prepared), world.now)
 
 
 def _reviewed(world: World, reading_id: str) -> None:
@@ -215,7 +216,7 @@ def test_a_withdrawal_prepared_before_a_correction_began_is_refused(world: World
     prepared = world.ask(corrections.prepare_withdrawal, by, reading_id, "why", world.now)
     world.correct("reader2", reading_id, BETTER)
     with pytest.raises(Conflict, match="draft_is_newer"):
-        world.do(corrections.withdraw, by, prepared, "key", "digest", world.now)
+        world.do(corrections.withdraw, by, prepared, world.documents(prepared), world.now)
 
 
 def test_a_withdrawal_goes_to_everyone_and_the_study_can_move(world: World) -> None:

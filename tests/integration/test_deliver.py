@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +38,7 @@ from worklist.tables import (
     Institution,
     Message,
     Reading,
+    ReportDocument,
     ReportVersion,
     User,
     new_id,
@@ -137,9 +140,22 @@ class County:
         """Change the endpoint's record."""
         self.database.write(lambda session: session.execute(update(Endpoint).values(**values)))
 
+    def keep_pdf(self, pdf: bytes) -> None:
+        """Give the issued version a PDF."""
+        stored = self.store.put([pdf], kind="pdf")
+        row = ReportDocument(
+            id=new_id(),
+            version_id=self.delivery.version_id,
+            kind="pdf",
+            store_key=stored.key,
+            size=stored.size,
+            sha256=stored.sha256,
+        )
+        self.database.write(lambda session: session.add(row))
+
     def deliver(self) -> datetime | None:
         """One run of the job."""
-        return deliver(self.database, self.store, self.delivery_id, lambda: self.now)
+        return deliver(self.database, self.store, self.delivery_id, lambda: self.now, "https://county.example")
 
     def ended(self) -> tuple[str, str]:
         """State and reason."""
@@ -171,6 +187,46 @@ def test_an_acknowledged_report_is_done_and_both_messages_are_kept(county: Count
     (row,) = county.rows(Message)
     assert (row.direction, row.outcome, row.raw) == ("out", "acknowledged", his.raw[0])
     assert f"MSA|AA|{row.control_id}".encode() in row.answer
+
+
+def test_an_endpoint_that_wants_the_pdf_gets_the_stored_bytes_and_the_log_does_not(county: County, his: His) -> None:
+    county.sign()
+    pdf = b"%PDF-1.7\n" + bytes(range(256)) * 2000
+    county.keep_pdf(pdf)
+    county.set_endpoint(pdf="embedded")
+    his.will(ERROR)
+    again = county.deliver()
+    assert again is not None
+    county.now = again
+    county.deliver()
+    assert county.ended() == ("acknowledged", "")
+    for message in his.received:
+        (carrier,) = [obx for obx in message.segments("OBX") if str(obx[2]) == "ED"]
+        assert base64.b64decode(str(carrier[5][0][4])) == pdf
+    for row in county.rows(Message):
+        assert len(row.raw) < 2000
+        assert f"[PDF, {len(pdf)} bytes, SHA-256 {sha256(pdf).hexdigest()}]".encode() in row.raw
+
+
+def test_an_endpoint_that_wants_a_link_gets_the_page_that_checks_the_report(county: County, his: His) -> None:
+    county.sign(replace(REPORT, verification_code="0123456789ABCDEF"))
+    county.keep_pdf(b"%PDF-1.7")
+    county.set_endpoint(pdf="link")
+    county.deliver()
+    (message,) = his.received
+    (pointer,) = [obx for obx in message.segments("OBX") if str(obx[2]) == "RP"]
+    assert str(pointer[5][0][0]) == "https://county.example/verify?code=0123456789ABCDEF"
+
+
+def test_a_pdf_that_is_missing_makes_the_delivery_stuck(county: County, his: His) -> None:
+    county.sign()
+    county.keep_pdf(b"%PDF-1.7")
+    county.set_endpoint(pdf="embedded")
+    (row,) = county.rows(ReportDocument)
+    county.store.delete(row.store_key)
+    assert county.deliver() is None
+    assert county.ended() == ("stuck", "object_missing")
+    assert his.raw == []
 
 
 def test_what_is_done_is_not_sent_again(county: County, his: His) -> None:

@@ -133,7 +133,7 @@ def test_fifty_signatures_make_one_version_and_one_delivery(world: World) -> Non
         by = world.actor("senior1")
         prepared = world.ask(reports.prepare, by, reading_id, world.now)
         answers = _at_once(
-            [partial(world.do, reports.issue, by, prepared, f"key{n}", "digest", world.now) for n in range(CROWD)]
+            [partial(world.do, reports.issue, by, prepared, world.documents(prepared), world.now) for _ in range(CROWD)]
         )
         assert len(_winners(answers)) == 1
         version = world.one(ReportVersion, ReportVersion.reading_id == reading_id)
@@ -163,7 +163,7 @@ def test_fifty_withdrawals_and_corrections_have_one_winner(world: World, crowd: 
             works.append(partial(world.do, corrections.correct, by, reading_id, TEXT, "笔误", world.now))
         else:
             prepared = world.ask(corrections.prepare_withdrawal, by, reading_id, "why", world.now)
-            works.append(partial(world.do, corrections.withdraw, by, prepared, "key", "digest", world.now))
+            works.append(partial(world.do, corrections.withdraw, by, prepared, world.documents(prepared), world.now))
     answers = _at_once(works)
     assert len(_winners(answers)) == 1
     assert len(world.rows(ReportVersion)) == 2

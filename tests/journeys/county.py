@@ -29,6 +29,7 @@ from gateway.http import Web
 from huren.app import create_app
 from huren.embedded import Parts, doors
 from huren.settings import Settings
+from tests import seals
 from tests import world as small_county
 from tests.peers.dcmtk import Scu
 from tests.peers.his import His
@@ -346,6 +347,7 @@ def running(folder: Path) -> Iterator[County]:
     settings = Settings(data=folder / "data", dimse_port=0, mllp_port=0, web_port=0, reserve=0)
     with doors(settings, clock=clock) as parts:
         world = small_county.build(parts.database, clock())
+        seals.prepare(settings.seals, world)
         his = {"TS01": His(), "TS02": His(encoding="gb18030")}
         for code, listener in his.items():
             fields = {"port": listener.port, "character_set": {"utf-8": "UTF-8"}.get(listener.encoding, "GB18030")}

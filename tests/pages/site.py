@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import uvicorn
 from argon2 import PasswordHasher
+from numpy.typing import NDArray
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
@@ -23,6 +24,7 @@ from gateway.http import Web
 from gateway.store import FolderStore
 from huren.app import create_app
 from reading_room.passwords import hash_password
+from tests import seals
 from tests.peers.ports import LOOPBACK, free_port
 from tests.world import Placed, World, build
 from worklist.database import Database, sqlite_url
@@ -51,9 +53,16 @@ class Site:
         return START + self.ahead + timedelta(seconds=time.monotonic() - self.began)
 
     @contextmanager
-    def visit(self, login: str = "", *, language: str = "zh_CN") -> Iterator[Page]:
-        """A page in a browser context of its own, signed in as `login` if one is given."""
+    def visit(self, login: str = "", *, language: str = "zh_CN", images: str = "previews") -> Iterator[Page]:
+        """A page in a browser context of its own, signed in as `login` if one is given.
+
+        `images` is what this browser remembers to show, "" for nothing: the viewer takes seconds to load, so only
+        tests that look at images ask for it.
+        """
         context = self.browser.new_context(viewport={"width": 1366, "height": 768}, locale=language.replace("_", "-"))
+        context.add_init_script(
+            f"try {{ localStorage['huren-images'] ??= '{images}' }} catch {{}}" if images else "/* nothing */"
+        )
         try:
             page = self.tab(context)
             if login:
@@ -105,16 +114,7 @@ class Site:
 def phantom(facts: ObjectFacts, height: float) -> bytes:
     """A CT slice through a skull-like ellipsoid, as Part 10 bytes; `height` in 0 to 1."""
     side = 256
-    y, x = np.mgrid[-1:1:256j, -1:1:256j]
-    size = 0.35 + 0.5 * float(np.sin(np.pi * min(max(height, 0.05), 0.95)))
-    around = (x / (size * 0.8)) ** 2 + (y / size) ** 2
-    values = np.full((side, side), -1000.0)
-    values[around < 1] = 900
-    values[around < 0.86] = 35
-    values[((x - 0.12) / 0.09) ** 2 + (y / 0.22) ** 2 < size] = 8
-    values[((x + 0.12) / 0.09) ** 2 + (y / 0.22) ** 2 < size] = 8
-    values[((x - 0.3) / 0.08) ** 2 + ((y - 0.1) / 0.1) ** 2 < 1] = 65
-    values += np.random.default_rng(round(height * 1000)).normal(0, 5, values.shape)
+    values = phantom_values(height, side)
     ds = Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, UID(facts.sop_instance_uid)
     ds.Modality = "CT"
@@ -132,6 +132,21 @@ def phantom(facts: ObjectFacts, height: float) -> bytes:
     return out.getvalue()
 
 
+def phantom_values(height: float, side: int) -> NDArray[np.float64]:
+    """Hounsfield units of a slice through the phantom, of shape (side, side); `height` in 0 to 1."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    size = 0.35 + 0.5 * float(np.sin(np.pi * min(max(height, 0.05), 0.95)))
+    around = (x / (size * 0.8)) ** 2 + (y / size) ** 2
+    values = np.full((side, side), -1000.0)
+    values[around < 1] = 900
+    values[around < 0.86] = 35
+    values[((x - 0.12) / 0.09) ** 2 + (y / 0.22) ** 2 < size] = 8
+    values[((x + 0.12) / 0.09) ** 2 + (y / 0.22) ** 2 < size] = 8
+    values[((x - 0.3) / 0.08) ** 2 + ((y - 0.1) / 0.1) ** 2 < 1] = 65
+    values += np.random.default_rng(round(height * 1000)).normal(0, 5, values.shape)
+    return values
+
+
 def name(ideographic: str, alphabetic: str = "") -> PersonName:
     """A name as images carry it."""
     return PersonName(ideographic, alphabetic)
@@ -143,6 +158,7 @@ def open_site(folder: Path, browser: Browser) -> Iterator[Site]:
     database = Database(sqlite_url(folder / "huren.db"))
     world = build(database, START, password_hash=hash_password(PASSWORD, CHEAP))
     store = FolderStore(folder / "objects")
+    seals.prepare(folder / "seals", world)
     port = free_port()
     site = Site(f"http://{LOOPBACK}:{port}", world, store, browser)
     app = create_app(Web(database, store, site.clock, secure_cookies=False, seals=folder / "seals"))

@@ -77,11 +77,30 @@ class Scu:
         A key reads `PatientName=王*` or `ScheduledProcedureStepSequence[0].Modality=CT`; bytes go out raw.
         Raises AssertionError with findscu's output when the query did not succeed.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        asked = [word for key in keys for word in ("-k", key)]
-        ran = run("findscu", "-v", "-W", "-X", "-od", folder, *asked, *self._peer())
+        ran, answers = self.find("-W", *keys, folder=folder)
         assert ran.code == 0, ran.output
-        return [dcmread(path, force=True) for path in sorted(folder.glob("rsp*.dcm"))]
+        return answers
+
+    def find(
+        self, root: str, *keys: str | bytes, folder: Path, words: Sequence[Word] = ()
+    ) -> tuple[Ran, list[Dataset]]:
+        """C-FIND (PS3.4 annexes C, K) of the model `root`: -P, -S or -W; the answers as `find_worklist` reads them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        ran = run("findscu", "-v", root, *words, "-X", "-od", folder, *_asked(keys), *self._peer())
+        return ran, [dcmread(path, force=True) for path in sorted(folder.glob("rsp*.dcm"))]
+
+    def move(self, root: str, destination: str, *keys: str, words: Sequence[Word] = ()) -> Ran:
+        """C-MOVE (PS3.4 C.4.2) to the AE title `destination`; every answer is in the output."""
+        return run("movescu", "-d", root, *words, "-aem", destination, *_asked(keys), *self._peer())
+
+    def get(self, root: str, *keys: str, folder: Path, words: Sequence[Word] = ()) -> Ran:
+        """C-GET (PS3.4 C.4.3) into `folder`; every answer is in the output."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return run("getscu", "-d", root, *words, "-od", folder, *_asked(keys), *self._peer())
+
+
+def _asked(keys: Sequence[str | bytes]) -> list[Word]:
+    return [word for key in keys for word in ("-k", key)]
 
 
 def dump2dcm(text: str, target: Path, *, encoding: str = "utf-8", words: Sequence[Word] = ()) -> Path:

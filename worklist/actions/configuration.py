@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -38,13 +39,18 @@ Row = TypeVar("Row", bound=Thing)
 LEVELS = ("village", "township", "county", "city")
 DISCIPLINES = ("imaging", "ecg", "laboratory", "pathology")
 CHARACTER_SETS = ("UTF-8", "GB18030", "GBK", "ISO 2022 IR 58", "ISO_IR 100", "ASCII")
+PAPERS = ("A4", "A5")
+PDF_WAYS = ("none", "embedded", "link")
 HL7_VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6")
 
 
 def save_institution(
     session: Session, by: Actor, fields: Mapping[str, Any], now: datetime, id: str | None = None
 ) -> Institution:
-    """Make or change an institution. `fields`: code, name, name_en, level, uscc, parent_id, timezone, phone."""
+    """Make or change an institution.
+
+    `fields`: code, name, name_en, level, uscc, parent_id, timezone, phone, address, paper.
+    """
     _allow(by)
     row = _row(session, Institution, id, lambda: Institution(created_at=now))
     code = _text(fields, "code", row.code if id else "")
@@ -63,6 +69,8 @@ def save_institution(
         raise BadInput("field_wrong", field="uscc")
     row.parent_id = _reference(session, Institution, fields, "parent_id", row.parent_id)
     row.phone = _text(fields, "phone", row.phone or "")
+    row.address = _text(fields, "address", row.address or "")
+    row.paper = _one_of(fields, "paper", PAPERS, row.paper or "A4")
     row.timezone = _text(fields, "timezone", row.timezone or "Asia/Shanghai")
     try:
         ZoneInfo(row.timezone)
@@ -128,7 +136,7 @@ def save_device(session: Session, by: Actor, fields: Mapping[str, Any], now: dat
     """Make or change a device.
 
     `fields` besides the columns: ``institution_ids`` (those it may speak for) and ``addresses``, a list of
-    ``{"door", "address", "claimed", "institution_id"}``; both replace what was there.
+    ``{"door", "address", "claimed", "institution_id", "port"}``; both replace what was there.
     """
     _allow(by)
     row = _row(session, Device, id, lambda: Device(created_at=now))
@@ -141,7 +149,7 @@ def save_device(session: Session, by: Actor, fields: Mapping[str, Any], now: dat
     )
     row.character_set_out = _one_of(fields, "character_set_out", CHARACTER_SETS, row.character_set_out or "GB18030")
     row.answers_with = _one_of(fields, "answers_with", ("ACK", "order response"), row.answers_with or "ACK")
-    for name in ("trusts_sender_accession", "strict", "enabled"):
+    for name in ("trusts_sender_accession", "strict", "may_retrieve", "enabled"):
         if name in fields:
             setattr(row, name, bool(fields[name]))
     if "modality_equivalents" in fields:
@@ -183,8 +191,22 @@ def _add_address(session: Session, device: Device, address: Mapping[str, Any]) -
             claimed=claimed,
             device_id=device.id,
             institution_id=institution_id,
+            port=_port(door, host, address.get("port")),
         )
     )
+
+
+def _port(door: str, host: str, port: int | None) -> int | None:
+    """Where a device listens. We call it there, so it needs an address that no name server can change."""
+    if not port:
+        return None
+    try:
+        ip_address(host)
+    except ValueError:
+        raise BadInput("field_wrong", field="addresses") from None
+    if door != "dimse" or not 0 < port < 65536:
+        raise BadInput("field_wrong", field="port")
+    return port
 
 
 def save_endpoint(
@@ -208,6 +230,7 @@ def save_endpoint(
         setattr(row, name, _text(fields, name, getattr(row, name) or ""))
     row.character_set = _one_of(fields, "character_set", ("UTF-8", "GB18030"), row.character_set or "UTF-8")
     row.version = _one_of(fields, "version", HL7_VERSIONS, row.version or "2.4")
+    row.pdf = _one_of(fields, "pdf", PDF_WAYS, row.pdf or "none")
     if "answer_seconds" in fields:
         row.answer_seconds = _positive(fields, "answer_seconds")
         if row.answer_seconds > 120:  # far below the lease of a job, so that nothing is sent twice at once

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from worklist.actions import critical, deliveries, late, reading_making, readings, reports
+from worklist.actions import critical, deliveries, filing, late, reading_making, readings, reports
 from worklist.errors import BadInput, Conflict, Forbidden
-from worklist.facts import ReportText
+from worklist.facts import ReportDocument, ReportText
 from worklist.moves import begin, can, move
+from worklist.numbers import new_verification_code
 from worklist.people import Actor
 from worklist.tables import Reading, ReportVersion, new_id
 
@@ -65,7 +66,9 @@ def correct(
             raise Forbidden("signer_is_writer")
     move(session, "reading", reading, "reopen", by, now, why)
     kind = "addendum" if addendum else "correction"
-    draft = readings.new_draft(session, reading, by, now, kind=kind, text=text, reason=why)
+    draft = readings.new_draft(
+        session, reading, by, now, kind=kind, text=text, reason=why, key_images=current.key_images
+    )
     reading.holder_id = reading.held_until = None
     if as_reviewer:
         draft.writer_id = current.writer_id
@@ -106,14 +109,19 @@ def prepare_withdrawal(session: Session, by: Actor, reading_id: str, why: str, n
         raise Conflict("cannot_move", machine="reading", state=reading.state, verb="withdraw")
     text = ReportText(current.findings, current.impression, current.critical)
     report = reports.compose(session, reading, current, "withdrawal", text, by, now)
-    report = replace(report, version=readings.next_number(session, reading.id), reason=why)
-    return reports.Prepared(report, current.id, current.revision, "withdrawal")
+    number = readings.next_number(session, reading.id)
+    report = replace(report, version=number, reason=why, verification_code=new_verification_code())
+    filed = filing.filing_of(
+        session, reading, readings.orders_of(session, reading), readings.studies_of(session, reading)
+    )
+    return reports.Prepared(report, filed, current.id, current.revision, "withdrawal")
 
 
 def withdraw(
-    session: Session, by: Actor, prepared: reports.Prepared, document_key: str, document_sha256: str, now: datetime
+    session: Session, by: Actor, prepared: reports.Prepared, documents: tuple[ReportDocument, ...], now: datetime
 ) -> ReportVersion:
     """Issue a withdrawal: a version of its own, delivered to everyone who had an earlier one."""
+    canonical = filing.canonical("withdrawal", documents)
     reports.require_same_signer(by, prepared)
     current = session.get_one(ReportVersion, prepared.version_id)
     reading = readings.get(session, by, current.reading_id)
@@ -134,12 +142,15 @@ def withdraw(
         signer_id=by.id,
         signed_at=prepared.report.signed_at,
         status="withdrawal",
-        document_key=document_key,
-        document_sha256=document_sha256,
+        document_key=canonical.stored.key,
+        document_sha256=canonical.stored.sha256,
+        key_images=[list(k) for k in prepared.report.key_images],
+        verification_code=prepared.report.verification_code,
         instances=[list(i) for i in prepared.report.instances],
     )
     begin(session, "report version", version, "withdraw", by, now, prepared.report.reason)
     session.flush()
+    filing.keep(session, readings.studies_of(session, reading), version, documents)
     move(session, "report version", current, "supersede", by, now)
     draft = readings.draft_of(session, reading.id)
     if draft is not None:  # a correction or an owed review of what is withdrawn; its words stay on record

@@ -15,7 +15,7 @@ from worklist.facts import Addressee
 from worklist.moves import begin, can, move
 from worklist.numbers import new_control_id
 from worklist.people import HUREN, Actor
-from worklist.tables import Delivery, Endpoint, Message, Reading, ReadingOrder, ReportVersion, new_id
+from worklist.tables import Delivery, Endpoint, Message, Reading, ReadingOrder, ReportDocument, ReportVersion, new_id
 
 GIVE_UP: Final = timedelta(hours=72)
 """After three days without an answer a delivery is stuck: a person looks, mends and replays."""
@@ -30,6 +30,7 @@ class Attempt:
     to: Addressee
     document_key: str
     attempt: int
+    pdf_key: str = ""  # where the endpoint wants the report's PDF along
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,11 @@ def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt 
         character_set=endpoint.character_set,
         version=endpoint.version,
         answer_seconds=float(endpoint.answer_seconds),
+        pdf=endpoint.pdf,  # type: ignore[arg-type]  # `configuration.save_endpoint` allows no other
     )
-    return Attempt(delivery.id, delivery.control_id, to, version.document_key, delivery.attempts)
+    pdf = select(ReportDocument.store_key).where(ReportDocument.version_id == version.id, ReportDocument.kind == "pdf")
+    pdf_key = (session.scalar(pdf) or "") if endpoint.pdf == "embedded" else ""
+    return Attempt(delivery.id, delivery.control_id, to, version.document_key, delivery.attempts, pdf_key)
 
 
 def finish_attempt(

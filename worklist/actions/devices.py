@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from worklist.facts import Caller, KnownDevice
+from worklist.facts import Caller, Destination, KnownDevice
 from worklist.tables import Device, DeviceAddress, DeviceInstitution, RefusedCaller
 
 MOST_NAMES: Final = 100  # kept of one address and reason
@@ -25,6 +25,28 @@ def find_device(session: Session, caller: Caller, now: datetime) -> KnownDevice 
     if device.last_seen_at is None or now - device.last_seen_at > timedelta(seconds=30):
         device.last_seen_at = now
     return known(session, device, row)
+
+
+def find_destination(session: Session, asker: KnownDevice, ae_title: str) -> Destination | None:
+    """The one device that `asker` may move images to under this AE title, or None.
+
+    It takes C-STORE at a port on record and speaks for an institution of the asker's. Two townships may use the same
+    title: the asker's own device comes first, and what is still ambiguous is nobody.
+    """
+    found = []
+    for row in session.scalars(
+        select(DeviceAddress).where(
+            DeviceAddress.door == "dimse", DeviceAddress.claimed == ae_title, DeviceAddress.port.is_not(None)
+        )
+    ):
+        device = session.get(Device, row.device_id)
+        if device is None or not device.enabled or row.port is None:
+            continue
+        there = known(session, device, row)
+        if set(there.institutions) & set(asker.institutions):
+            found.append(Destination(there, row.address, row.port))
+    own = [destination for destination in found if destination.device.id == asker.id] or found
+    return own[0] if len(own) == 1 else None
 
 
 def known(session: Session, device: Device, row: DeviceAddress | None = None) -> KnownDevice:
@@ -50,6 +72,7 @@ def known(session: Session, device: Device, row: DeviceAddress | None = None) ->
         trusts_sender_accession=device.trusts_sender_accession,
         strict=device.strict,
         modality_equivalents=tuple(tuple(group) for group in device.modality_equivalents),
+        may_retrieve=device.may_retrieve,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from worklist import audit
 from worklist.people import Actor
 from worklist.queries import orders, readings, reports
+from worklist.queries.imaging import OpenStudy
 from worklist.queries.views import CaseView, OrderDetail, StudyRow, VersionView
 from worklist.tables import Reading
 
@@ -55,6 +56,11 @@ def open_report(session: Session, by: Actor, report_id: str, now: datetime) -> l
     return versions
 
 
-def note_study(session: Session, by: Actor, study: StudyRow, now: datetime) -> None:
-    """The page of a study that `by` was allowed to see. Run in a writing transaction."""
+def note_study(session: Session, by: Actor, study: StudyRow | OpenStudy, now: datetime) -> None:
+    """The page or the images of a study that `by` was allowed to see. Run in a writing transaction."""
     audit.note_look(session, by, now, "study", study.id, study.patient_id, study.institution_id)
+
+
+def note_image_search(session: Session, by: Actor, now: datetime) -> None:
+    """Lists of studies, series or objects that a program or viewer asked for. Run in a writing transaction."""
+    audit.note(session, by, "images searched", now, thing="study", institution_id=by.institution_id)

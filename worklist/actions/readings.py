@@ -6,6 +6,7 @@ nor the words change. A draft carries a revision: writing on a stale one is refu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +18,8 @@ from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import ReportText
 from worklist.moves import begin, move
 from worklist.people import Actor
-from worklist.tables import Center, Order, Reading, ReadingOrder, ReadingStudy, ReportVersion, Study
+from worklist.rules.documents import MOST_KEY_IMAGES
+from worklist.tables import Center, Instance, Order, Reading, ReadingOrder, ReadingStudy, ReportVersion, Study
 
 READERS = ("reader", "senior reader")
 
@@ -114,12 +116,24 @@ def draft_of(session: Session, reading_id: str) -> ReportVersion | None:
 
 
 def save_draft(
-    session: Session, by: Actor, reading_id: str, text: ReportText, revision: int | None, now: datetime
+    session: Session,
+    by: Actor,
+    reading_id: str,
+    text: ReportText,
+    revision: int | None,
+    now: datetime,
+    *,
+    key_images: Sequence[tuple[str, int]] | None = None,
 ) -> Saved:
     """Write the draft; the first words make it. `revision` is the one the words were based on (None: the present).
 
+    `key_images` are (SOP Instance UID, frame from 1) of the images that are printed with the report, in that order;
+    None leaves those that were chosen.
+
     Raises
     ------
+    BadInput
+        ``key_images_too_many``, ``not_an_image_of_the_case``.
     Conflict
         ``draft_is_newer`` (with the present revision) if somebody wrote meanwhile, or the lease is not the actor's.
     """
@@ -136,6 +150,10 @@ def save_draft(
         by.require("senior reader", center_id=reading.center_id)
     if revision is not None and revision != draft.revision:
         raise Conflict("draft_is_newer", revision=draft.revision)
+    chosen = draft.key_images
+    if key_images is not None:
+        _check_key_images(session, reading, key_images)
+        chosen = [[uid, frame] for uid, frame in key_images]
     written = session.execute(
         update(ReportVersion)
         .where(ReportVersion.id == draft.id, ReportVersion.state == "draft", ReportVersion.revision == draft.revision)
@@ -143,6 +161,7 @@ def save_draft(
             findings=text.findings,
             impression=text.impression,
             critical=text.critical,
+            key_images=chosen,
             revision=draft.revision + 1,
             changed_at=now,
         )
@@ -168,6 +187,7 @@ def new_draft(
     kind: str = "original",
     text: ReportText | None = None,
     reason: str = "",
+    key_images: Sequence[Sequence[object]] = (),
 ) -> ReportVersion:
     """The next version of a reading's report, as a draft."""
     text = text or ReportText()
@@ -179,6 +199,7 @@ def new_draft(
         impression=text.impression,
         critical=text.critical,
         reason=reason,
+        key_images=[list(image) for image in key_images],
         revision=0,
         writer_id=by.id,
         changed_at=now,
@@ -186,6 +207,25 @@ def new_draft(
     begin(session, "report version", draft, "write", by, now, reason)
     session.flush()
     return draft
+
+
+def _check_key_images(session: Session, reading: Reading, chosen: Sequence[tuple[str, int]]) -> None:
+    """Each must be a frame of an image of the case, once; our own documents and waveforms have no picture."""
+    if len(chosen) > MOST_KEY_IMAGES:
+        raise BadInput("key_images_too_many", most=MOST_KEY_IMAGES)
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.frames)
+        .join(ReadingStudy, ReadingStudy.study_id == Instance.study_id)
+        .where(
+            ReadingStudy.reading_id == reading.id,
+            Instance.sop_instance_uid.in_([uid for uid, _frame in chosen]),
+            Instance.version_id.is_(None),
+            Instance.rows.is_not(None),
+        )
+    )
+    frames = {row.sop_instance_uid: row.frames for row in rows}
+    if len(set(chosen)) != len(chosen) or any(not 1 <= frame <= frames.get(uid, 0) for uid, frame in chosen):
+        raise BadInput("not_an_image_of_the_case")
 
 
 def next_number(session: Session, reading_id: str) -> int:

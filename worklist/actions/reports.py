@@ -16,11 +16,21 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import critical, deliveries, late, readings
+from worklist.actions import critical, deliveries, filing, late, readings
 from worklist.actions.patients import facts_of
 from worklist.errors import BadInput, Conflict, Forbidden
-from worklist.facts import CoveredOrder, ReportStatus, ReportText, SignedReport
+from worklist.facts import (
+    CoveredOrder,
+    Filing,
+    Letterhead,
+    Paper,
+    ReportDocument,
+    ReportStatus,
+    ReportText,
+    SignedReport,
+)
 from worklist.moves import can, move
+from worklist.numbers import new_verification_code
 from worklist.people import Actor
 from worklist.rules.objects import is_evidence
 from worklist.rules.routing import within
@@ -44,6 +54,7 @@ class Prepared:
     """What would be signed, as it was read: `issue` refuses if the draft has moved on since."""
 
     report: SignedReport
+    filing: Filing
     version_id: str
     revision: int
     status: ReportStatus
@@ -86,20 +97,26 @@ def prepare(session: Session, by: Actor, reading_id: str, now: datetime, *, prel
             raise Conflict("not_submitted")
         status = STATUS_OF_KIND[draft.kind]
     text = ReportText(draft.findings, draft.impression, draft.critical)
-    report = compose(session, reading, draft, status, text, by, now)
-    return Prepared(report, draft.id, draft.revision, status)
+    report = replace(compose(session, reading, draft, status, text, by, now), verification_code=new_verification_code())
+    filed = filing.filing_of(
+        session, reading, readings.orders_of(session, reading), readings.studies_of(session, reading)
+    )
+    return Prepared(report, filed, draft.id, draft.revision, status)
 
 
 def issue(
-    session: Session, by: Actor, prepared: Prepared, document_key: str, document_sha256: str, now: datetime
+    session: Session, by: Actor, prepared: Prepared, documents: tuple[ReportDocument, ...], now: datetime
 ) -> ReportVersion:
-    """Issue the prepared version: one transaction, refused if it is no longer what was prepared.
+    """Issue the prepared version with its documents: one transaction, refused if it is no longer what was prepared.
 
     Raises
     ------
     Conflict
         ``draft_is_newer`` if the words changed since, ``somebody_was_faster`` if studies, orders or the patient did.
+    Broken
+        ``documents_missing`` unless all documents of the version are there.
     """
+    canonical = filing.canonical(prepared.status, documents)
     require_same_signer(by, prepared)
     draft = session.get(ReportVersion, prepared.version_id)
     if draft is None or draft.state != "draft" or draft.revision != prepared.revision:
@@ -107,7 +124,8 @@ def issue(
     reading = readings.get(session, by, draft.reading_id)
     readings.require_lease(reading, by, now)
     _require_unchanged(session, reading, draft, prepared, by)
-    _freeze(session, draft, prepared, by, document_key, document_sha256)
+    _freeze(session, draft, prepared, by, canonical)
+    filing.keep(session, readings.studies_of(session, reading), draft, documents)
     move(session, "report version", draft, VERBS[prepared.status], by, now)
     _supersede_earlier(session, reading, draft, by, now)
     if prepared.status == "preliminary":
@@ -115,7 +133,7 @@ def issue(
         reading.review_due_at = now + timedelta(minutes=reading.center.review_minutes)
         # The review is still owed: its text starts from what was issued, as a version of its own.
         text = ReportText(draft.findings, draft.impression, draft.critical)
-        owed = readings.new_draft(session, reading, by, now, text=text)
+        owed = readings.new_draft(session, reading, by, now, text=text, key_images=draft.key_images)
         owed.writer_id = draft.writer_id
     else:
         move(session, "reading", reading, "sign", by, now)
@@ -160,9 +178,11 @@ def compose(
     institution = session.get_one(Institution, reading.institution_id)
     instances = session.execute(
         select(Instance.sop_instance_uid, Instance.sha256)
-        .where(Instance.study_id.in_([s.id for s in studies]))
+        .where(Instance.study_id.in_([s.id for s in studies]), Instance.version_id.is_(None))
         .order_by(Instance.sop_instance_uid)
     )
+    seen = tuple((uid, sha) for uid, sha in instances)
+    held = {uid for uid, _sha in seen}
     times = [s.acquired_at for s in studies if s.acquired_at is not None]
     return SignedReport(
         report_id=reading.id,
@@ -185,8 +205,20 @@ def compose(
         reason=draft.reason,
         modality=studies[0].modality if studies else "",
         timezone=institution.timezone,
-        instances=tuple((uid, sha) for uid, sha in instances),
+        instances=seen,
+        body_part=next((o.procedure.body_part for o in orders if o.procedure), "")
+        or (studies[0].body_part if studies else ""),
+        # An image that was moved away with its study is of somebody else now.
+        key_images=tuple((uid, frame) for uid, frame in draft.key_images if uid in held),
+        head=_head(reading, institution),
     )
+
+
+def _head(reading: Reading, ordering: Institution) -> Letterhead:
+    """The institution that the center belongs to, on the paper of the one that prints."""
+    own = reading.center.institution
+    paper: Paper = "A5" if ordering.paper == "A5" else "A4"
+    return Letterhead(own.id, own.name, own.name_en, own.uscc, own.address, own.phone, paper)
 
 
 def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
@@ -204,6 +236,10 @@ def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
         ordering_doctor_id=order.ordering_doctor_id,
         requested_at=order.requested_at,
         study_instance_uid=own.study_instance_uid if own else "",
+        patient_class=order.patient_class,
+        visit_number=order.visit_number,
+        location=order.location,
+        clinical_information=order.clinical_information,
     )
 
 
@@ -226,20 +262,21 @@ def _require_unchanged(session: Session, reading: Reading, draft: ReportVersion,
     studies = readings.studies_of(session, reading)
     present = compose(session, reading, draft, prepared.status, prepared.report.text, by, prepared.report.signed_at)
     linked = all(s.link in ("matched", "matched by a person", "moved") for s in studies)
-    if not linked or replace(present, instances=()) != replace(prepared.report, instances=()):
+    code = prepared.report.verification_code
+    if not linked or replace(present, instances=(), verification_code=code) != replace(prepared.report, instances=()):
         raise Conflict("somebody_was_faster", machine="reading", state=reading.state, verb="sign")
 
 
 def _evidence(session: Session, study: Study) -> list[tuple[str, str]]:
     rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sha256, Instance.sop_class_uid).where(Instance.study_id == study.id)
+        select(Instance.sop_instance_uid, Instance.sha256, Instance.sop_class_uid).where(
+            Instance.study_id == study.id, Instance.version_id.is_(None)
+        )
     )
     return [(row.sop_instance_uid, row.sha256) for row in rows if is_evidence(row.sop_class_uid)]
 
 
-def _freeze(
-    session: Session, draft: ReportVersion, prepared: Prepared, by: Actor, document_key: str, document_sha256: str
-) -> None:
+def _freeze(session: Session, draft: ReportVersion, prepared: Prepared, by: Actor, canonical: ReportDocument) -> None:
     """Write the signature onto the draft, guarded by the revision that was prepared."""
     frozen = session.execute(
         update(ReportVersion)
@@ -250,8 +287,9 @@ def _freeze(
             signer_id=by.id,
             signed_at=prepared.report.signed_at,
             status=prepared.status,
-            document_key=document_key,
-            document_sha256=document_sha256,
+            document_key=canonical.stored.key,
+            document_sha256=canonical.stored.sha256,
+            verification_code=prepared.report.verification_code,
             instances=[list(i) for i in prepared.report.instances],
         )
         .returning(ReportVersion.id)

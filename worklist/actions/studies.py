@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from worklist.actions import late, linking, steps
 from worklist.actions.devices import known
 from worklist.errors import Conflict, NotFound
-from worklist.facts import KnownDevice, ObjectFacts, StoredBytes
+from worklist.facts import KnownDevice, ObjectFacts, StoredBytes, UploadOrigin
 from worklist.moves import begin, move
 from worklist.people import HUREN, Actor, device_actor
+from worklist.rules.matching import OTHER_HOSPITAL
 from worklist.rules.objects import is_evidence
 from worklist.tables import Device, Instance, Institution, Order, Series, SetAside, Study
 
@@ -31,6 +32,9 @@ class Receipt:
     outcome: Literal["stored", "duplicate", "conflict", "compare"]
     study_id: str = ""
     held_key: str = ""
+    reason: str = ""
+    """Code of a disagreement: why this copy is not the one that is shown, also when it was set aside before."""
+    params: dict[str, str] = field(default_factory=dict)
 
 
 def receive_object(
@@ -41,12 +45,20 @@ def receive_object(
     now: datetime,
     *,
     same_as_held: bool | None = None,
+    by: Actor | None = None,
+    origin: UploadOrigin = "own equipment",
 ) -> Receipt:
-    """Note an object whose bytes are durable already. `same_as_held` answers an earlier ``compare``."""
-    by = device_actor(device.id, device.name, device.institutions)
+    """Note an object whose bytes are durable already. `same_as_held` answers an earlier ``compare``.
+
+    A person, or a program for one, sends as a device without an id, and `by` says who it is. What another hospital
+    made carries that hospital's patient numbers: it is never matched by them, a person links it.
+    """
+    by = by or device_actor(device.id, device.name, device.institutions)
+    if origin == "other hospital":
+        facts = replace(facts, issuer=OTHER_HOSPITAL)
     institution = _institution(session, device, facts)
     if institution is None:
-        return Receipt(_nobodys(session, device, facts, stored, now))
+        return Receipt(_nobodys(session, device, facts, stored, now), reason="institution_unclear")
     study = session.scalar(
         select(Study).where(
             Study.institution_id == institution.id, Study.study_instance_uid == facts.study_instance_uid
@@ -63,12 +75,13 @@ def receive_object(
             return Receipt("duplicate", its_study.id, instance.store_key)
         params = {"uid": facts.sop_instance_uid}
         outcome = _conflict(session, its_study, device, stored, "same_uid_other_content", params, now)
-        return Receipt(outcome, its_study.id, instance.store_key)
+        return Receipt(outcome, its_study.id, instance.store_key, "same_uid_other_content", params)
     if study is None:
         study = _new_study(session, institution, device, facts, by, now)
     elif facts.patient_id != study.sent_patient_id or facts.issuer != study.sent_issuer:
         params = {"sent": facts.patient_id}
-        return Receipt(_conflict(session, study, device, stored, "patient_differs_in_study", params, now), study.id)
+        outcome = _conflict(session, study, device, stored, "patient_differs_in_study", params, now)
+        return Receipt(outcome, study.id, reason="patient_differs_in_study", params=params)
     _add(session, study, device, facts, stored, now)
     if study.arrival == "complete":
         move(session, "study arrival", study, "arrive late", by, now)
@@ -86,7 +99,7 @@ def set_aside_object(
     """Show the admin bytes that could not be understood or filed."""
     row = SetAside(
         kind="object",
-        device_id=device.id if device else None,
+        device_id=(device.id or None) if device else None,
         institution_id=device.institutions[0] if device and len(device.institutions) == 1 else None,
         reason=reason,
         params={k: str(v) for k, v in params.items()},
@@ -191,7 +204,7 @@ def _new_study(
 ) -> Study:
     study = Study(
         institution_id=institution.id,
-        device_id=device.id,
+        device_id=device.id or None,
         study_instance_uid=facts.study_instance_uid,
         sent_patient_id=facts.patient_id,
         sent_issuer=facts.issuer,
@@ -224,7 +237,7 @@ def _new_study(
         row = SetAside(
             kind="collision",
             institution_id=institution.id,
-            device_id=device.id,
+            device_id=device.id or None,
             study_id=study.id,
             reason="study_uid_used_by_another_institution",
             params={"uid": facts.study_instance_uid},
@@ -267,7 +280,7 @@ def _add(
             size=stored.size,
             sha256=stored.sha256,
             dataset_sha256=stored.dataset_sha256,
-            device_id=device.id,
+            device_id=device.id or None,
             received_at=now,
         )
     )
@@ -311,7 +324,7 @@ def _conflict(
     row = SetAside(
         kind="conflict",
         institution_id=study.institution_id,
-        device_id=device.id,
+        device_id=device.id or None,
         study_id=study.id,
         reason=reason,
         params=params,

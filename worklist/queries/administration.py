@@ -86,6 +86,8 @@ def institutions(session: Session, by: Actor) -> list[InstitutionRow]:
             parent=above or "",
             timezone=i.timezone,
             phone=i.phone,
+            address=i.address,
+            paper=i.paper,
         )
         for i, above in rows
     ]
@@ -124,10 +126,16 @@ def centers(session: Session, by: Actor) -> list[CenterRow]:
 def devices(session: Session, by: Actor) -> list[DeviceRow]:
     """Devices with their addresses and institutions. For the PACS admin."""
     _admin(by)
-    addresses: dict[str, list[dict[str, str]]] = defaultdict(list)
+    addresses: dict[str, list[dict[str, str | int | None]]] = defaultdict(list)
     for a in session.scalars(select(DeviceAddress).order_by(DeviceAddress.door, DeviceAddress.claimed)):
         addresses[a.device_id].append(
-            {"door": a.door, "address": a.address, "claimed": a.claimed, "institution_id": a.institution_id or ""}
+            {
+                "door": a.door,
+                "address": a.address,
+                "claimed": a.claimed,
+                "institution_id": a.institution_id or "",
+                "port": a.port,
+            }
         )
     members: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for device_id, institution_id, name in session.execute(
@@ -152,6 +160,7 @@ def devices(session: Session, by: Actor) -> list[DeviceRow]:
             answers_with=d.answers_with,
             trusts_sender_accession=d.trusts_sender_accession,
             strict=d.strict,
+            may_retrieve=d.may_retrieve,
             last_seen_at=d.last_seen_at,
         )
         for d in session.scalars(select(Device).order_by(Device.name, Device.id))
@@ -179,6 +188,7 @@ def endpoints(session: Session, by: Actor) -> list[EndpointRow]:
             character_set=e.character_set,
             version=e.version,
             answer_seconds=e.answer_seconds,
+            pdf=e.pdf,
             enabled=e.enabled,
         )
         for e, name in rows

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from worklist.facts import PersonName
-from worklist.queries.views import CriticalView, DeliveryRow, Step, StudyRow, VersionView
+from worklist.queries.views import CriticalView, DeliveryRow, DocumentRow, Step, StudyRow, VersionView
 from worklist.tables import (
     CriticalResult,
     Delivery,
     Device,
+    Instance,
     Institution,
     Order,
     Patient,
     Reading,
     ReadingOrder,
     ReadingStudy,
+    ReportDocument,
     ReportVersion,
     Study,
     Transition,
@@ -52,9 +54,36 @@ def versions(session: Session, reading_id: str) -> list[VersionView]:
             signed_at=v.signed_at,
             document_key=v.document_key,
             document_sha256=v.document_sha256,
+            key_images=tuple((uid, frame) for uid, frame in v.key_images),
+            verification_code=v.verification_code,
         )
         for v in found
     ]
+
+
+def documents(session: Session, version_id: str) -> dict[str, DocumentRow]:
+    """The stored documents of a version by their kind; the canonical one stands on the version itself."""
+    rows = session.scalars(select(ReportDocument).where(ReportDocument.version_id == version_id))
+    return {d.kind: DocumentRow(d.kind, d.store_key, d.size, d.sha256, d.sop_instance_uid) for d in rows}
+
+
+def shown_objects() -> ColumnElement[bool]:
+    """Instances that are shown with their study: what was received, and of our own documents those of the newest
+    version; none of a report on somebody else, from whom the study was taken after that report was withdrawn.
+    """
+    current = (
+        select(ReportVersion.id)
+        .join(Reading, Reading.id == ReportVersion.reading_id)
+        .join(Study, Study.patient_id == Reading.patient_id)
+        .where(
+            ReportVersion.id == Instance.version_id,
+            ReportVersion.state != "superseded",
+            Study.id == Instance.study_id,
+        )
+        .correlate(Instance)
+        .exists()
+    )
+    return or_(Instance.version_id.is_(None), current)
 
 
 def studies(session: Session, found: Sequence[Study]) -> list[StudyRow]:

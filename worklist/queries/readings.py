@@ -170,6 +170,7 @@ def priors(session: Session, by: Actor, reading: Reading, now: datetime) -> list
                 modality=studies[0].modality if studies else "",
                 impression=version.impression,
                 study_ids=tuple(s.id for s in studies),
+                study_instance_uids=tuple(s.study_instance_uid for s in studies),
             )
         )
     return found

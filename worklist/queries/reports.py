@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -10,8 +11,21 @@ from sqlalchemy.orm import Session
 from worklist.errors import NotFound
 from worklist.people import Actor
 from worklist.queries import parts, scope
-from worklist.queries.views import InstanceRow, Page, StudyRow, VersionView
-from worklist.tables import Instance, Order, Reading, ReadingOrder, ReportVersion, Series, SetAside, Study
+from worklist.queries.views import DocumentRow, InstanceRow, Page, PrintRow, StudyRow, VersionView
+from worklist.tables import (
+    Instance,
+    Order,
+    Reading,
+    ReadingOrder,
+    ReadingStudy,
+    ReportDocument,
+    ReportPrint,
+    ReportVersion,
+    Series,
+    SetAside,
+    Study,
+    User,
+)
 
 
 def versions(session: Session, by: Actor, report_id: str, now: datetime) -> list[VersionView]:
@@ -33,6 +47,49 @@ def versions(session: Session, by: Actor, report_id: str, now: datetime) -> list
     if not found:
         raise NotFound("no_such_report")
     return found
+
+
+def document(session: Session, version: VersionView, kind: str) -> DocumentRow:
+    """A stored document of an issued version. Ask `versions` first.
+
+    Raises
+    ------
+    NotFound
+        ``no_such_document``: a preliminary version has no DICOM objects, a withdrawal no structured report.
+    """
+    found = parts.documents(session, version.id).get(kind)
+    if found is None:
+        raise NotFound("no_such_document")
+    return found
+
+
+def key_image_keys(session: Session, report_id: str, uids: Sequence[str]) -> dict[str, str]:
+    """Store keys by SOP Instance UID of images that the report's patient still has. Ask `versions` first."""
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.store_key)
+        .join(Study, Study.id == Instance.study_id)
+        .join(ReadingStudy, ReadingStudy.study_id == Study.id)
+        .join(Reading, Reading.id == ReadingStudy.reading_id)
+        .where(
+            Reading.id == report_id,
+            Study.patient_id == Reading.patient_id,
+            Instance.sop_instance_uid.in_(uids),
+            Instance.version_id.is_(None),
+        )
+    )
+    return {row.sop_instance_uid: row.store_key for row in rows}
+
+
+def prints(session: Session, report_id: str) -> list[PrintRow]:
+    """Who printed the versions of a report, the newest first. Ask `versions` first."""
+    rows = session.execute(
+        select(ReportPrint, ReportVersion.number, User.name)
+        .join(ReportVersion, ReportVersion.id == ReportPrint.version_id)
+        .join(User, User.id == ReportPrint.by_id)
+        .where(ReportVersion.reading_id == report_id)
+        .order_by(ReportPrint.id.desc())
+    )
+    return [PrintRow(version, p.number, name, p.at, p.marked) for p, version, name in rows]
 
 
 def covered_orders(session: Session, report_id: str) -> list[tuple[str, str, str]]:
@@ -63,7 +120,7 @@ def instances(session: Session, by: Actor, study_id: str, now: datetime) -> list
     rows = session.execute(
         select(Instance, Series)
         .join(Series, Series.id == Instance.series_id)
-        .where(Instance.study_id == held.id)
+        .where(Instance.study_id == held.id, parts.shown_objects())
         .order_by(Series.number, Series.id, Instance.number, Instance.id)
     )
     return [_instance(instance, series) for instance, series in rows]
@@ -78,7 +135,9 @@ def instance(session: Session, by: Actor, instance_id: str, now: datetime) -> In
         ``no_such_instance``.
     """
     row = session.execute(
-        select(Instance, Series).join(Series, Series.id == Instance.series_id).where(Instance.id == instance_id)
+        select(Instance, Series)
+        .join(Series, Series.id == Instance.series_id)
+        .where(Instance.id == instance_id, parts.shown_objects())
     ).first()
     if row is None:
         raise NotFound("no_such_instance")
@@ -106,6 +165,8 @@ def store_keys(session: Session) -> set[str]:
     """Every object store key that the database refers to; whatever else lies in the store is an orphan."""
     keys = set(session.scalars(select(Instance.store_key)))
     keys |= set(session.scalars(select(ReportVersion.document_key).where(ReportVersion.document_key != "")))
+    keys |= set(session.scalars(select(ReportDocument.store_key)))
+    keys |= set(session.scalars(select(Series.prepared_key).where(Series.prepared_key != "")))
     for row in session.scalars(select(SetAside.store_keys)):
         keys |= set(row)
     return keys
@@ -138,4 +199,5 @@ def _instance(instance: Instance, series: Series) -> InstanceRow:
         columns=instance.columns,
         store_key=instance.store_key,
         size=instance.size,
+        is_document=instance.version_id is not None,
     )

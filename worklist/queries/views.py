@@ -188,6 +188,7 @@ class InstanceRow:
     columns: int | None
     store_key: str
     size: int
+    is_document: bool = False  # one that we made of a report
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,30 @@ class VersionView:
     signed_at: datetime | None
     document_key: str
     document_sha256: str
+    key_images: tuple[tuple[str, int], ...] = ()  # (SOP Instance UID, frame from 1)
+    verification_code: str = ""
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """A stored document of an issued version."""
+
+    kind: str
+    store_key: str
+    size: int
+    sha256: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class PrintRow:
+    """Somebody printed a version; `marked` is what the watermark said, if there was one."""
+
+    version: int
+    number: int
+    by: str
+    at: datetime
+    marked: str
 
 
 @dataclass(frozen=True)
@@ -268,6 +293,7 @@ class Prior:
     modality: str
     impression: str
     study_ids: tuple[str, ...]
+    study_instance_uids: tuple[str, ...]  # of the same studies, in the same order
 
 
 @dataclass(frozen=True)
@@ -387,6 +413,8 @@ class InstitutionRow:
     parent: str
     timezone: str
     phone: str
+    address: str
+    paper: str
 
 
 @dataclass(frozen=True)
@@ -419,7 +447,7 @@ class DeviceRow:
     kind: str
     modality: str
     enabled: bool
-    addresses: tuple[dict[str, str], ...]
+    addresses: tuple[dict[str, str | int | None], ...]
     institution_ids: tuple[str, ...]
     institutions: tuple[str, ...]
     institution_field: str
@@ -428,6 +456,7 @@ class DeviceRow:
     answers_with: str
     trusts_sender_accession: bool
     strict: bool
+    may_retrieve: bool
     last_seen_at: datetime | None
 
 
@@ -446,6 +475,7 @@ class EndpointRow:
     character_set: str
     version: str
     answer_seconds: int
+    pdf: str
     enabled: bool
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+OTHER_HOSPITAL: Final = "other hospital"
+"""The issuer of the numbers on another hospital's disc: nobody here, so nothing agrees with an order of ours."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Verdict:
 
 def match(study: StudySaid, orders: Sequence[OrderKnown]) -> Verdict:
     """Decide from the orders that share a number with the study (`orders` may hold others; they are ignored)."""
+    if study.issuer == OTHER_HOSPITAL:
+        return Verdict(reason="from_another_hospital")
     uids = {study.study_instance_uid, *study.study_uids} - {""}
     numbers = set(study.accession_numbers) - {""}
     # One examination may serve several orders: all that its numbers name must agree.

@@ -15,6 +15,15 @@ _ACCOMPANYING: Final = (
 )
 
 
+ENHANCED_SR: Final = "1.2.840.10008.5.1.4.1.1.88.22"
+ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
+
+
+def is_structured_report(sop_class_uid: str) -> bool:
+    """Whether an object of this class is a structured report."""
+    return sop_class_uid.startswith("1.2.840.10008.5.1.4.1.1.88.")
+
+
 def is_evidence(sop_class_uid: str) -> bool:
     """Whether a late object of this class makes a task for the signer."""
     return not sop_class_uid.startswith(_ACCOMPANYING)

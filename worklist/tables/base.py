@@ -49,6 +49,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 # Opaque ids and other keysets compare by code point on both databases.
 Key = String(64).with_variant(String(64, collation="C"), "postgresql")
+Sorted = Text().with_variant(Text(collation="C"), "postgresql")  # found by how it begins
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 Json = JSON().with_variant(JSONB, "postgresql")
 

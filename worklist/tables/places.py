@@ -78,6 +78,7 @@ class Device(Thing):
     trusts_sender_accession: Mapped[bool] = mapped_column(default=False)
     strict: Mapped[bool] = mapped_column(default=False)
     modality_equivalents: Mapped[list[Any]] = mapped_column(default=lambda: [["CR", "DX", "DR"]])
+    may_retrieve: Mapped[bool] = mapped_column(default=False)  # query and retrieve, at the DIMSE door
     enabled: Mapped[bool] = mapped_column(default=True)
     last_seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -92,6 +93,7 @@ class DeviceAddress(Base):
     claimed: Mapped[str] = mapped_column(primary_key=True)
     device_id: Mapped[str] = mapped_column(Key, ForeignKey("device.id"), index=True)
     institution_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))  # picked by this name
+    port: Mapped[int | None]  # where it takes C-STORE, so that images may be moved to it; None: nowhere
 
 
 class DeviceInstitution(Base):

@@ -39,4 +39,8 @@ class UploadFile(Thing):
     study_id: Mapped[str | None] = mapped_column(Key, ForeignKey("study.id"))
     sop_instance_uid: Mapped[str] = mapped_column(default="")
     at: Mapped[datetime]
-    __table_args__ = (UniqueConstraint("upload_id", "place"), Index("ix_upload_file_outcome", "upload_id", "outcome"))
+    __table_args__ = (
+        UniqueConstraint("upload_id", "place"),
+        Index("ix_upload_file_outcome", "upload_id", "outcome"),
+        Index("ix_upload_file_name", "upload_id", "name"),
+    )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import Computed, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from worklist.tables.base import Base, Key, Thing
+from worklist.tables.base import Base, Key, Sorted, Thing
 from worklist.tables.patients import Patient
 from worklist.tables.places import Center, Endpoint, Institution, Procedure
+
+FOLDED = "lower(replace(replace({}, '^', ''), ' ', ''))"
+"""How a Chinese name is folded to be found: without separators, since senders split it or do not."""
 
 
 class Order(Thing):
@@ -82,6 +85,12 @@ class Study(Thing):
     study_date: Mapped[str] = mapped_column(default="")
     study_time: Mapped[str] = mapped_column(default="")
     acquired_at: Mapped[datetime | None]
+    name_folded: Mapped[str | None] = mapped_column(
+        Sorted, Computed(FOLDED.format("sent_name"), persisted=True), deferred=True
+    )  # to be found by
+    alphabetic_folded: Mapped[str | None] = mapped_column(
+        Sorted, Computed("lower(sent_name_alphabetic)", persisted=True), deferred=True
+    )
     instances: Mapped[int] = mapped_column(default=0)  # held and shown
     expected: Mapped[int | None]  # listed by completed procedure steps, None where no device said
     first_at: Mapped[datetime]
@@ -92,6 +101,13 @@ class Study(Thing):
         UniqueConstraint("institution_id", "study_instance_uid"),
         Index("ix_study_link", "link"),
         Index("ix_study_arrival", "arrival"),
+        # Lists of images are walked from the newest day backwards.
+        Index("ix_study_day", "study_date", "id"),
+        Index("ix_study_institution_day", "institution_id", "study_date", "id"),
+        Index("ix_study_sent_patient_id", "sent_patient_id"),
+        Index("ix_study_sent_accession_number", "sent_accession_number"),
+        Index("ix_study_name_folded", "name_folded"),
+        Index("ix_study_alphabetic_folded", "alphabetic_folded"),
     )
 
 
@@ -118,7 +134,11 @@ class Series(Thing):
     instances: Mapped[int] = mapped_column(default=0)
     prepared_key: Mapped[str] = mapped_column(default="")  # its metadata in the object store, made when it is complete
     prepared_instances: Mapped[int] = mapped_column(default=0)  # how many objects that metadata covers
-    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("study_id", "series_instance_uid"),
+        Index("ix_series_uid", "series_instance_uid"),
+        Index("ix_series_modality", "modality", "study_id"),
+    )
 
 
 class Instance(Thing):
@@ -141,7 +161,15 @@ class Instance(Thing):
     device_id: Mapped[str | None] = mapped_column(Key, ForeignKey("device.id"))
     received_at: Mapped[datetime]
     version_id: Mapped[str | None] = mapped_column(Key, ForeignKey("report_version.id"), index=True)  # our own document
-    __table_args__ = (UniqueConstraint("study_id", "sop_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("study_id", "sop_instance_uid"),
+        Index(
+            "ix_instance_document",
+            "study_id",
+            sqlite_where=text("version_id IS NOT NULL"),
+            postgresql_where=text("version_id IS NOT NULL"),
+        ),
+    )
 
 
 class ProcedureStep(Thing):
@@ -197,6 +225,7 @@ class Reading(Thing):
     __table_args__ = (
         Index("ix_reading_list", "center_id", "state", "rank", "due_at", "id"),
         Index("ix_reading_institution", "institution_id", "state"),
+        Index("ix_reading_holder", "holder_id", "held_until"),
     )
 
 

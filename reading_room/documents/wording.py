@@ -1,0 +1,73 @@
+"""The words of the printed form. It is a Chinese document whatever language its signer's pages are in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WATERMARKS: Final[dict[str, str]] = {
+    "preliminary": "初步报告，待审核",
+    "withdrawal": "已撤回",
+    "superseded": "已被新版本取代",
+}
+STATUS: Final[dict[str, str]] = {
+    "preliminary": "初步报告",
+    "final": "正式报告",
+    "corrected": "更正报告",
+    "addendum": "补充报告",
+    "withdrawal": "已撤回",
+}
+TITLES: Final[dict[str, str]] = {
+    "CT": "CT检查报告单",
+    "MR": "磁共振（MR）检查报告单",
+    "DX": "数字X线（DR）检查报告单",
+    "CR": "X线（CR）检查报告单",
+    "MG": "乳腺X线检查报告单",
+    "RF": "X线造影检查报告单",
+    "XA": "血管造影检查报告单",
+    "US": "超声检查报告单",
+    "ECG": "心电图报告单",
+    "NM": "核医学检查报告单",
+    "PT": "PET检查报告单",
+    "ES": "内镜检查报告单",
+    "SM": "病理检查报告单",
+}
+FINDINGS: Final[dict[str, str]] = {"US": "超声所见", "ECG": "心电图所见", "ES": "镜下所见", "SM": "镜下所见"}
+IMPRESSION: Final[dict[str, str]] = {"US": "超声提示", "ECG": "心电图诊断", "SM": "病理诊断"}
+SEX: Final[dict[str, str]] = {"M": "男", "F": "女", "O": "其他", "": ""}
+PATIENT_CLASS: Final[dict[str, str]] = {"O": "门诊", "I": "住院", "E": "急诊"}  # HL7 table 0004
+BODY_PARTS: Final[dict[str, str]] = {  # DICOM PS3.16 annex L; what is not here is printed as written
+    "HEAD": "头部",
+    "BRAIN": "颅脑",
+    "NECK": "颈部",
+    "CHEST": "胸部",
+    "BREAST": "乳腺",
+    "HEART": "心脏",
+    "ABDOMEN": "腹部",
+    "PELVIS": "盆腔",
+    "SPINE": "脊柱",
+    "CSPINE": "颈椎",
+    "TSPINE": "胸椎",
+    "LSPINE": "腰椎",
+    "SHOULDER": "肩部",
+    "ELBOW": "肘部",
+    "WRIST": "腕部",
+    "HAND": "手部",
+    "HIP": "髋部",
+    "KNEE": "膝部",
+    "ANKLE": "踝部",
+    "FOOT": "足部",
+    "THYROID": "甲状腺",
+}
+VISIT_LABEL: Final[dict[str, str]] = {"O": "门诊号", "I": "住院号", "E": "急诊号"}
+
+TRIAL: Final = "试用签名，非法定电子认证"
+REPRINT: Final = "旧版重印件，不带电子印章"
+NOT_A_DEVICE: Final = (
+    "本软件未注册为医疗器械；在使用单位取得当地批准之前，不得用于临床诊断。无论如何，危急值都必须电话通知。"
+)
+NO_MARK: Final = "本报告未标注检查检验结果互认（HR）标识。"
+
+
+def title_of(modality: str) -> str:
+    """What a report on this modality is called on its form."""
+    return TITLES.get(modality, "检查报告单")

@@ -1,0 +1,101 @@
+"""The page of an issued report: its sealed PDF, its versions, and printing, which is on record."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import Request, Response
+from sqlalchemy.orm import Session
+
+from gateway.http import Acting, Served, Web
+from reading_room.documents import making
+from reading_room.pages import comparing
+from reading_room.pages.frame import Typed, View, new_router, refusal
+from worklist.actions import looking, printing
+from worklist.documents import from_canonical
+from worklist.errors import HurenError, NotFound
+from worklist.people import Actor
+from worklist.queries import reports
+from worklist.queries.views import VersionView
+
+router = new_router()
+
+# Chromium shows a PDF in a viewer of its own, which counts as an object of this response and styles itself.
+PDF_POLICY: Final = (
+    "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+
+
+@router.get("/reports/{report_id}")
+def report_page(request: Request, web: Served, actor: Acting, report_id: str) -> Response:
+    """An issued report with its versions, also an earlier one of the patient whose case the person holds."""
+    return _report_page(View(request, actor), web, actor, report_id)
+
+
+@router.get("/reports/{report_id}/paper.pdf")
+def paper(web: Served, actor: Acting, report_id: str, version: int | None = None) -> Response:
+    """A version on paper: the sealed bytes as they were issued, or, once it is no longer valid, with a watermark.
+
+    The look is on record.
+    """
+    versions = web.database.write(lambda session: looking.open_report(session, actor, report_id, web.clock()))
+    chosen = next((v for v in versions if version in (None, v.number)), None)
+    if chosen is None:
+        raise NotFound("no_such_report")
+    headers = {
+        "Content-Security-Policy": PDF_POLICY,
+        "Content-Disposition": f'inline; filename="report-{report_id}-v{chosen.number}.pdf"',
+        "Cache-Control": "private, no-store",
+    }
+    return Response(_on_paper(web, report_id, versions, chosen), media_type="application/pdf", headers=headers)
+
+
+@router.get("/reports/{report_id}/print")
+def back_to_report(request: Request, web: Served, actor: Acting, report_id: str) -> Response:
+    """The address that a refused form leaves in the browser, loaded again."""
+    return _report_page(View(request, actor), web, actor, report_id)
+
+
+@router.post("/reports/{report_id}/print")
+def print_report(request: Request, web: Served, actor: Acting, report_id: str, typed: Typed) -> Response:
+    """Note the print, then show what is printed."""
+    number = int(typed.version) if typed.version.isascii() and typed.version.isdecimal() else None
+    now = web.clock()
+    try:
+        done = web.database.write(lambda session: printing.print_version(session, actor, report_id, number, now))
+    except HurenError as error:
+        view = View(request, actor)
+        status, words = refusal(view, error)
+        return _report_page(view, web, actor, report_id, status=status, error=words)
+    address = f"/reports/{report_id}/paper.pdf?version={done.version.number}"
+    return Response(status_code=303, headers={"Location": address})
+
+
+def _report_page(view: View, web: Web, actor: Actor, report_id: str, *, status: int = 200, error: str = "") -> Response:
+    now = web.clock()
+    versions = web.database.write(lambda session: looking.open_report(session, actor, report_id, now))
+    prints = web.database.read(lambda session: reports.prints(session, report_id))
+    return view.page(
+        "report.html",
+        status=status,
+        error=error,
+        report_id=report_id,
+        versions=versions,
+        current=versions[0],
+        diffs=comparing.between(versions, view.words),
+        prints=prints,
+        can_print=printing.may_print(actor),
+    )
+
+
+def _on_paper(web: Web, report_id: str, versions: list[VersionView], chosen: VersionView) -> bytes:
+    mark = printing.mark_of(versions, chosen)
+    if not mark:
+        return web.store.read(web.database.read(lambda session: reports.document(session, chosen, "pdf")).store_key)
+    report = from_canonical(web.store.read(chosen.document_key))
+
+    def keys(session: Session) -> dict[str, str]:
+        return reports.key_image_keys(session, report_id, [uid for uid, _frame in report.key_images])
+
+    return making.reprint(web, report, mark, web.database.read(keys))

@@ -1,0 +1,107 @@
+"""Is this report genuine, and does it still stand? For /verify and `huren verify`.
+
+A document that was issued is known by its SHA-256. Any other file is looked at more closely only to say what is wrong
+with it: altered, or none of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from cryptography import x509
+
+from gateway.store import ObjectStore
+from reading_room.documents.checking import check_pdf
+from worklist.database import Database
+from worklist.documents import FORMAT, from_canonical
+from worklist.errors import BadInput, Broken
+from worklist.facts import PersonName, SignedReport
+from worklist.queries import verification
+from worklist.queries.verification import Standing
+
+Outcome = Literal["current", "superseded", "withdrawn", "altered", "unissued", "foreign", "unknown"]
+"""The first three are genuine. "unissued": our seal, and never issued; "foreign": a file that is none of ours;
+"unknown": a code that no version carries."""
+GENUINE: Final = ("current", "superseded", "withdrawn")
+
+CODE_LENGTH: Final = 16
+_READ_AS: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})  # Crockford's base 32
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a code or a file. `report` is the canonical document where the outcome is genuine."""
+
+    outcome: Outcome
+    standing: Standing | None = None
+    report: SignedReport | None = None
+    sha256: str = ""  # of the file that was handed in
+
+
+def by_code(database: Database, store: ObjectStore, typed: str) -> Verdict:
+    """What became of the version with this code, typed in any case and with any dashes or spaces.
+
+    Raises
+    ------
+    Broken
+        ``document_unreadable``, or the store's errors: the version is known and its document is not readable.
+    """
+    standing = database.read(lambda session: verification.by_code(session, plain_code(typed)))
+    return _genuine(store, standing) if standing else Verdict("unknown")
+
+
+def by_file(database: Database, store: ObjectStore, trusted: Sequence[x509.Certificate], data: bytes) -> Verdict:
+    """What a file is: a document that was issued, byte for byte, or what is wrong with it.
+
+    `trusted` are the certificates of the seals here. Raises as `by_code`.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
+    standing = database.read(lambda session: verification.by_sha256(session, sha256))
+    return _genuine(store, standing, sha256) if standing else Verdict(offline(trusted, data), sha256=sha256)
+
+
+def offline(trusted: Sequence[x509.Certificate], data: bytes) -> Outcome:
+    """What a file is that is not known by its hash: "unissued" where its seal is whole, "altered" or "foreign"."""
+    try:
+        check_pdf(data, trusted)
+    except BadInput as error:
+        if error.code == "pdf_altered":
+            return "altered"
+        return "altered" if _looks_like_ours(data) else "foreign"
+    return "unissued"
+
+
+def plain_code(typed: str) -> str:
+    """A code as it is kept, or "" for what cannot be one."""
+    letters = unicodedata.normalize("NFKC", typed[:200]).upper()
+    code = "".join(c for c in letters if c.isascii() and c.isalnum()).translate(_READ_AS)
+    return code if len(code) == CODE_LENGTH else ""
+
+
+def masked(name: PersonName) -> str:
+    """A name of which only who knows it recognises it: 王*东, 王*, W*** X***."""
+    shown = name.shown
+    if not name.ideographic:
+        return " ".join(f"{part[0]}***" for part in shown.split() if part)
+    if len(shown) < 3:
+        return f"{shown[:1]}*" if shown else ""
+    return f"{shown[0]}{'*' * min(len(shown) - 2, 4)}{shown[-1]}"
+
+
+def _genuine(store: ObjectStore, standing: Standing, sha256: str = "") -> Verdict:
+    return Verdict(standing.outcome, standing, from_canonical(store.read(standing.document_key)), sha256)
+
+
+def _looks_like_ours(data: bytes) -> bool:
+    """A canonical document that was changed: it still reads as one."""
+    if not data.startswith(b"{") or FORMAT.encode() not in data:
+        return False
+    try:
+        from_canonical(data)
+    except (Broken, RecursionError, TypeError):
+        return False
+    return True

@@ -1,0 +1,23 @@
+"""Which documents a version of a report consists of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worklist.facts import DocumentKind, ReportStatus
+
+MOST_KEY_IMAGES: Final = 4
+"""More do not fit beside the words on a page that people still read."""
+
+
+def documents_of(status: ReportStatus) -> frozenset[DocumentKind]:
+    """What must be stored before a version of this status is issued.
+
+    A preliminary version is for the ward and makes no DICOM objects. A withdrawal makes no structured report: DICOM
+    knows none that takes back what another said (docs/decisions/0008).
+    """
+    if status == "preliminary":
+        return frozenset({"json", "pdf"})
+    if status == "withdrawal":
+        return frozenset({"json", "pdf", "encapsulated pdf"})
+    return frozenset({"json", "pdf", "encapsulated pdf", "sr"})
