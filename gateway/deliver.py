@@ -6,6 +6,7 @@ MSA-2. A crash anywhere in between sends the report again, with the same control
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, Protocol
@@ -14,24 +15,26 @@ import structlog
 
 from gateway.mllp.sender import NotAnswered, send
 from interfaces.hl7v2.answers import read_acknowledgement
-from interfaces.hl7v2.results import write_report
+from interfaces.hl7v2.results import in_base64, write_report
 from worklist.actions.deliveries import Attempt, Outcome, begin_attempt, finish_attempt
 from worklist.database import Database
-from worklist.documents import from_canonical
+from worklist.documents import from_canonical, verification_link
 from worklist.errors import BadInput, HurenError, TryLater
 
 log = structlog.get_logger(__name__)
 
 
 class Documents(Protocol):
-    """Where the canonical documents lie; the object store is one."""
+    """Where the documents of reports lie; the object store is one."""
 
     def read(self, key: str) -> bytes:
         """The whole document."""
 
 
-def deliver(database: Database, store: Documents, delivery_id: str, clock: Callable[[], datetime]) -> datetime | None:
-    """Try once to deliver.
+def deliver(
+    database: Database, store: Documents, delivery_id: str, clock: Callable[[], datetime], public_url: str = ""
+) -> datetime | None:
+    """Try once to deliver. `public_url` is how the receivers reach this server, for endpoints that want a link.
 
     Returns
     -------
@@ -43,25 +46,39 @@ def deliver(database: Database, store: Documents, delivery_id: str, clock: Calla
     attempt = database.write(lambda session: begin_attempt(session, delivery_id, clock()))
     if attempt is None:
         return None
-    sent, answer, outcome = _attempt(attempt, store, clock())
+    sent, answer, outcome = _attempt(attempt, store, clock(), public_url)
     log.info("delivery", delivery=delivery_id, attempt=attempt.attempt, outcome=outcome.kind, reason=outcome.reason)
     return database.write(lambda session: finish_attempt(session, delivery_id, sent, answer, outcome, clock()))
 
 
-def _attempt(attempt: Attempt, store: Documents, now: datetime) -> tuple[bytes, bytes, Outcome]:
-    """What was sent (empty where nothing left the house), what came back, and what that means."""
+def _attempt(attempt: Attempt, store: Documents, now: datetime, public_url: str) -> tuple[bytes, bytes, Outcome]:
+    """What was sent, as it is logged (empty where nothing left the house), what came back, and what that means."""
     to = attempt.to
     try:
         report = from_canonical(store.read(attempt.document_key))
-        message = write_report(report, to, control_id=attempt.control_id, sent_at=now)
+        pdf = store.read(attempt.pdf_key) if attempt.pdf_key else None
+        link = verification_link(public_url, report.verification_code) if to.pdf == "link" else ""
+        message = write_report(report, to, control_id=attempt.control_id, sent_at=now, pdf=pdf, link=link)
+        logged = _without(message, pdf)
         try:
             answer = send(to.host, to.port, message, answer_seconds=to.answer_seconds)
         except NotAnswered as error:
-            return message, error.received, Outcome("retry", error.code, "")
+            return logged, error.received, Outcome("retry", error.code, "")
     except HurenError as error:
         kind: Literal["retry", "stuck"] = "retry" if isinstance(error, TryLater) else "stuck"
         return b"", b"", Outcome(kind, error.code, _detail(error))
-    return message, answer, _understood(attempt, answer)
+    return logged, answer, _understood(attempt, answer)
+
+
+def _without(message: bytes, pdf: bytes | None) -> bytes:
+    """The message as the log keeps it: of an embedded PDF its size and SHA-256, since the file itself is in the store.
+
+    Otherwise every try would put hundreds of kilobytes into the database.
+    """
+    if not pdf:
+        return message
+    said = f"[PDF, {len(pdf)} bytes, SHA-256 {hashlib.sha256(pdf).hexdigest()}]"
+    return message.replace(in_base64(pdf).encode("ascii"), said.encode("ascii"))
 
 
 def _understood(attempt: Attempt, answer: bytes) -> Outcome:

@@ -1,4 +1,4 @@
-"""Signing: read and check, store the document durably, then issue in one short transaction.
+"""Signing: read and check, make and store the documents durably, then issue in one short transaction.
 
 Between the second and the third step nothing is promised to anybody: a document without its transaction is an
 orphan of the object store. A draft that changed meanwhile is refused, and the signer looks again.
@@ -14,16 +14,16 @@ from sqlalchemy.orm import Session
 
 from gateway.http import Web
 from reading_room import passwords
+from reading_room.documents import making
 from worklist.actions import corrections, reports
 from worklist.actions.reports import Prepared
-from worklist.documents import to_canonical
 from worklist.errors import Forbidden, Refused
-from worklist.facts import ReportText
+from worklist.facts import ReportDocument, ReportText
 from worklist.people import Actor
 from worklist.queries import reports as issued
 from worklist.queries.views import VersionView
 
-Issue = Callable[[Session, Actor, Prepared, str, str, datetime], object]
+Issue = Callable[[Session, Actor, Prepared, tuple[ReportDocument, ...], datetime], object]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def sign(web: Web, by: Actor, reading_id: str, *, preliminary: bool = False) -> 
     Raises
     ------
     Refused, TryLater, Broken
-        as `worklist.actions.reports.prepare` and the object store; nothing is issued then.
+        as `worklist.actions.reports.prepare`, `documents.making.make` and the object store; nothing is issued then.
     """
     now = web.clock()
     prepared = web.database.read(lambda session: reports.prepare(session, by, reading_id, now, preliminary=preliminary))
@@ -96,16 +96,15 @@ def correct(
 
 
 def _issue(web: Web, by: Actor, prepared: Prepared, issue: Issue, now: datetime) -> VersionView:
-    document = to_canonical(prepared.report)
-    stored = web.store.put([document], kind="json", into_reserve=True)
+    documents = making.make(web, prepared)
     report_id = prepared.report.report_id
 
     def work(session: Session) -> VersionView:
-        issue(session, by, prepared, stored.key, stored.sha256, now)
+        issue(session, by, prepared, documents, now)
         return issued.versions(session, by, report_id, now)[0]
 
     try:
         return web.database.write(work)
     except Refused:
-        web.store.delete(stored.key)  # certainly not issued; after any other error it may have been
+        making.discard(web.store, documents)  # certainly not issued; after any other error it may have been
         raise

@@ -25,6 +25,16 @@ def to_canonical(report: SignedReport) -> bytes:
     return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def verification_page(public_url: str) -> str:
+    """The page where anybody checks a report; without an address that reaches this server there is none."""
+    return f"{public_url}/verify" if public_url else ""
+
+
+def verification_link(public_url: str, code: str) -> str:
+    """The address that shows whether the version with this verification code is genuine and current."""
+    return f"{public_url}/verify?code={code}" if public_url and code else ""
+
+
 def from_canonical(data: bytes) -> SignedReport:
     """The report that `to_canonical` wrote.
 

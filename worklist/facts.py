@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 Priority = Literal["STAT", "URGENT", "ROUTINE"]
 PRIORITIES: tuple[Priority, ...] = ("STAT", "URGENT", "ROUTINE")
@@ -357,6 +357,49 @@ class ReportDocument:
     study_instance_uid: str = ""
 
 
+DOCUMENT_SERIES: Final[dict[str, tuple[str, int, str]]] = {
+    "sr": ("SR", 9001, "Report"),
+    "encapsulated pdf": ("DOC", 9002, "Report (PDF)"),
+}
+"""Modality, series number and description of the series that a report's DICOM documents make."""
+
+
+@dataclass(frozen=True)
+class SeenInstance:
+    """One object that a version rests on, as other objects refer to it (DICOM PS3.3 table C.17-3, 10-11)."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    frames: int = 1
+    store_key: str = ""
+
+
+@dataclass(frozen=True)
+class Filing:
+    """Where the DICOM documents of a version go and what they refer to.
+
+    The study is the first that the report covers. Patient and study attributes are what its images say, so that the
+    documents stand beside them under one patient; where a person linked images of another identity to the order, they
+    are what the order says.
+    """
+
+    study_id: str  # ours
+    study_instance_uid: str
+    study_date: str  # DA as written
+    study_time: str  # TM as written
+    description: str
+    accession_number: str
+    patient_id: str
+    issuer: str
+    name: PersonName
+    sex: str
+    birth_date: str
+    seen: tuple[SeenInstance, ...]
+    predecessor: SeenInstance | None = None  # the structured report of the version before this one
+
+
 @dataclass(frozen=True)
 class SignedReport:
     """One issued version, complete: the canonical document from which every delivery is made.
@@ -431,3 +474,13 @@ class KnownDevice:
     trusts_sender_accession: bool = False
     strict: bool = False
     modality_equivalents: tuple[tuple[str, ...], ...] = ()
+    may_retrieve: bool = False  # query and retrieve
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a device takes C-STORE; its calling AE title is the one it is called by."""
+
+    device: KnownDevice
+    address: str  # an IP address
+    port: int

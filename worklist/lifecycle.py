@@ -59,7 +59,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
     # Have all images of the study come?
     "study arrival": (
         Move(NEW, "receive", "arriving", ("check_arrival",)),
-        Move("arriving", "complete", "complete"),
+        Move("arriving", "complete", "complete", ("prepare_series",)),
         Move("complete", "arrive late", "arriving", ("check_arrival",)),
     ),
     # Whose study is it? Attached by rule only when everything agrees, else by a person, on record.

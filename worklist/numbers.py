@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from datetime import date
 from typing import Final
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from worklist.errors import TryLater
 from worklist.tables import Counter
+from worklist.tables.base import ALPHABET
 
 DIGITS: Final = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read aloud, typed from paper
 
@@ -57,6 +59,11 @@ def new_accession_number(session: Session, today: date) -> str:
 def new_study_uid() -> str:
     """A new Study Instance UID under 2.25 (PS3.5 B.2), at most 44 characters."""
     return f"2.25.{uuid.uuid4().int}"
+
+
+def new_verification_code() -> str:
+    """What `/verify` takes of one issued version: 16 characters, 80 random bits, so that nobody guesses one."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(16)).upper()
 
 
 def new_control_id() -> str:

@@ -26,6 +26,10 @@ from interfaces.dicom.uids import (
 VERIFICATION: Final = "1.2.840.10008.1.1"
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
 PROCEDURE_STEP: Final = "1.2.840.10008.3.1.2.3.3"
+# Query/Retrieve information models (PS3.4 C.5.3, C.6): find, move, get.
+PATIENT_ROOT: Final = tuple(f"1.2.840.10008.5.1.4.1.2.1.{service}" for service in (1, 2, 3))
+STUDY_ROOT: Final = tuple(f"1.2.840.10008.5.1.4.1.2.2.{service}" for service in (1, 2, 3))
+FIND: Final = (PATIENT_ROOT[0], STUDY_ROOT[0])
 
 _MESSAGE_SYNTAXES: Final = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN)
 _COMPOSITE: Final = "1.2.840.10008.5.1.4.1.1."
@@ -69,8 +73,12 @@ class Contexts:
         self._private: set[str] = set()
         self._lock = threading.Lock()
 
-    def supported(self, proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    def supported(
+        self, proposed: Iterable[PresentationContext], *, may_retrieve: bool = False
+    ) -> list[PresentationContext]:
         """The contexts to support for this caller: one for each class proposed that we serve.
+
+        A caller that may retrieve may also offer to take objects on its own association (C-GET, PS3.7 D.3.3.4).
 
         A private class is taken for a storage class, since modalities send their raw data so; whatever else it
         may mean is refused when it is asked for.
@@ -82,14 +90,20 @@ class Contexts:
         supported = []
         for uid, offered in syntaxes.items():
             known: Iterable[str] = ()
+            role: bool | None = None
             if uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP):
                 known = _MESSAGE_SYNTAXES
+            elif uid in PATIENT_ROOT + STUDY_ROOT:
+                known = _MESSAGE_SYNTAXES if may_retrieve else ()
             elif self._is_storage(uid):
                 known = _OBJECT_SYNTAXES
+                role = True if may_retrieve else None
             if known:
                 # Where none is common, ours say that it is the syntax and not the class that is refused.
                 both = [syntax for syntax in known if syntax in offered]
-                supported.append(build_context(uid, both or [EXPLICIT_LITTLE_ENDIAN]))
+                context = build_context(uid, both or [EXPLICIT_LITTLE_ENDIAN])
+                context.scu_role = context.scp_role = role
+                supported.append(context)
         return supported
 
     def _is_storage(self, uid: str) -> bool:

@@ -15,23 +15,25 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import pydicom.config
 import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_CANCEL
+from pynetdicom.dimse_primitives import C_CANCEL, C_GET, C_MOVE, C_STORE
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import P_DATA
 
-from gateway.dimse.contexts import MODALITY_WORKLIST, PROCEDURE_STEP, VERIFICATION, Contexts
+from gateway.dimse.contexts import FIND, MODALITY_WORKLIST, PATIENT_ROOT, PROCEDURE_STEP, VERIFICATION, Contexts
 from gateway.dimse.faults import describe
+from gateway.dimse.find import ImageFinder
 from gateway.dimse.guard import Guard, GuardedServer, GuardedSocket, Limits
 from gateway.dimse.modality_worklist import ModalityWorklist
 from gateway.dimse.procedure_step import ProcedureSteps
 from gateway.dimse.refusals import Refusals
+from gateway.dimse.retrieve import Retrievals
 from gateway.dimse.statuses import FAILED, N_FAILED, N_OUT_OF_RESOURCES, OUT_OF_RESOURCES, SUCCESS, Status
 from gateway.dimse.storage import Sent, Storage
 from gateway.store import ObjectStore
@@ -79,6 +81,9 @@ class Door:
         self._storage = Storage(database, store, clock)
         self._worklist = ModalityWorklist(database, clock)
         self._steps = ProcedureSteps(database, clock)
+        self._finder = ImageFinder(database, clock, ae_title)
+        self._retrievals = Retrievals(database, store, clock, ae_title, self._limits)
+        self._fetching: WeakSet[Association] = WeakSet()  # C-GET: these also answer our C-STOREs
         self._devices: WeakKeyDictionary[Association, KnownDevice] = WeakKeyDictionary()
         self._work = threading.Condition()
         self._in_work = 0
@@ -100,7 +105,7 @@ class Door:
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._on_request),
             (evt.EVT_CONN_CLOSE, _on_close),
-            (evt.EVT_DIMSE_RECV, _on_message),
+            (evt.EVT_DIMSE_RECV, self._on_message),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_FIND, self._on_find),
@@ -130,6 +135,7 @@ class Door:
         for association in associations:
             while not _has_answered(association) and time.monotonic() < deadline:
                 time.sleep(0.005)
+        self._retrievals.cut_all()
         self._guard.cut_all()
         for association in associations:
             association.join(max(1.0, deadline - time.monotonic()))
@@ -190,14 +196,27 @@ class Door:
             return CALLING_UNKNOWN
         self._devices[association] = device
         _abort_on_noise(association)
-        association.acceptor.supported_contexts = self._contexts.supported(request.presentation_context_definition_list)
+        self._route_retrieves(association, device)
+        association.acceptor.supported_contexts = self._contexts.supported(
+            request.presentation_context_definition_list, may_retrieve=device.may_retrieve
+        )
         log.info("association_made", device=device.id, address=caller.address)
         return None
 
     # ------------------------------------------------------------ what they ask
 
+    def _on_message(self, event: Event) -> None:
+        """Abort on a message that lacks what it must have (PS3.7 9.1, 10.1): pynetdicom would leave it unanswered."""
+        message = event.message.message_to_primitive()
+        if isinstance(message, C_CANCEL) or message.is_valid_request:
+            return
+        if isinstance(message, C_STORE) and message.is_valid_response and event.assoc in self._fetching:
+            return
+        log.warning("message_refused", message=type(message).__name__)
+        event.assoc.abort()
+
     def _on_echo(self, event: Event) -> int:
-        with self._working(event):
+        with self._working(event.assoc):
             return SUCCESS.code
 
     def _on_store(self, event: Event) -> Dataset:
@@ -219,22 +238,46 @@ class Door:
 
     def _on_find(self, event: Event) -> Iterator[tuple[Dataset, Dataset | None]]:
         request: Any = event.request
-        with self._working(event) as is_open:
-            if not is_open or str(event.context.abstract_syntax) != MODALITY_WORKLIST:
+        model = str(event.context.abstract_syntax)
+        with self._working(event.assoc) as is_open:
+            if not is_open or model not in (MODALITY_WORKLIST, *FIND):
                 yield OUT_OF_RESOURCES.dataset(), None
                 return
+            asked = (
+                self._devices[event.assoc],
+                _bytes(request.Identifier),
+                str(event.context.transfer_syntax),
+                lambda: event.is_cancelled,
+            )
             try:
-                answers = self._worklist.answers(
-                    self._devices[event.assoc],
-                    _bytes(request.Identifier),
-                    str(event.context.transfer_syntax),
-                    lambda: event.is_cancelled,
-                )
+                if model == MODALITY_WORKLIST:
+                    answers = self._worklist.answers(*asked)
+                else:
+                    answers = self._finder.answers(*asked, patient_root=model in PATIENT_ROOT)
                 for status, answer in answers:
                     yield status.dataset(), answer
             except Exception as error:  # noqa: BLE001 - one query must not end the door
-                log.warning("worklist_failed", error=describe(error))
+                log.warning("query_failed", error=describe(error))
                 yield FAILED.dataset(), None
+
+    def _route_retrieves(self, association: Association, device: KnownDevice) -> None:
+        """Serve C-MOVE and C-GET ourselves (`retrieve` says why), and leave everything else to pynetdicom."""
+        serve = association._serve_request
+
+        def route(message: Any, context_id: int) -> None:
+            context = association._accepted_cx.get(context_id)
+            if context is None or not isinstance(message, C_MOVE | C_GET) or not message.is_valid_request:
+                serve(message, context_id)
+                return
+            association.dimse.cancel_req = {}
+            with self._working(association):
+                if isinstance(message, C_GET):
+                    self._fetching.add(association)
+                self._retrievals.serve(association, context, message, device, lambda: self._stopping)
+                self._fetching.discard(association)
+            association.dimse.cancel_req = {}
+
+        association._serve_request = route  # type: ignore[method-assign, assignment]
 
     def _on_create(self, event: Event) -> tuple[Dataset, Dataset | None]:
         request: Any = event.request
@@ -266,7 +309,7 @@ class Door:
 
     def _answered(self, event: Event, work: Callable[[], Status], *, busy: Status, failed: Status) -> Status:
         """Run `work`; `busy` when the door is closing, `failed` for what nobody thought of."""
-        with self._working(event) as is_open:
+        with self._working(event.assoc) as is_open:
             if not is_open:
                 return busy
             try:
@@ -276,7 +319,7 @@ class Door:
                 return failed
 
     @contextlib.contextmanager
-    def _working(self, event: Event) -> Iterator[bool]:
+    def _working(self, association: Association) -> Iterator[bool]:
         """Count a message in work, so that `stop` waits for it; False when the door is closing."""
         with self._work:
             is_open = not self._stopping
@@ -287,9 +330,9 @@ class Door:
             with self._work:
                 self._in_work -= 1
                 self._work.notify_all()
-            connection = event.assoc.dul.socket.socket if event.assoc.dul.socket else None
+            connection = association.dul.socket.socket if association.dul.socket else None
             # What has come in by now and is not yet handed to us is bounded by the same limit once more.
-            if isinstance(connection, GuardedSocket) and event.assoc.dimse.msg_queue.empty():
+            if isinstance(connection, GuardedSocket) and association.dimse.msg_queue.empty():
                 self._guard.answered(connection)
 
 
@@ -297,14 +340,6 @@ def _on_close(event: Event) -> None:
     """End the thread that still waits for the request of a connection which is gone: it takes None for no request."""
     if event.assoc.requestor.primitive is None:
         event.assoc.dul.to_user_queue.put(None)
-
-
-def _on_message(event: Event) -> None:
-    """Abort on a message that lacks what it must have (PS3.7 9.1, 10.1): pynetdicom would leave it unanswered."""
-    message = event.message.message_to_primitive()
-    if not isinstance(message, C_CANCEL) and not message.is_valid_request:
-        log.warning("message_refused", message=type(message).__name__)
-        event.assoc.abort()
 
 
 def _abort_on_noise(association: Association) -> None:

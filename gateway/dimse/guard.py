@@ -119,9 +119,12 @@ class Guard:
 class GuardedSocket(socket.socket):
     """A caller's connection. It passes bytes through, and raises ConnectionAbortedError when they go too far."""
 
+    first: frozenset[int] = frozenset({A_ASSOCIATE_RQ})  # kinds of PDU with which the peer may begin
+
     def __init__(self, accepted: socket.socket, address: str, guard: Guard) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.address = address
+        self.idle_seconds = guard.limits.idle_seconds
         self.unanswered = 0  # bytes of P-DATA; the guard's lock protects it
         self._guard = guard
         self._header = bytearray()
@@ -179,7 +182,7 @@ class GuardedSocket(socket.socket):
         is_first = not self._kind
         self._kind, self._left = _HEADER.unpack(self._header)
         self._header.clear()
-        if is_first and self._kind != A_ASSOCIATE_RQ:
+        if is_first and self._kind not in self.first:
             return "no_association"
         if is_first:
             self.settimeout(min(limits.idle_seconds, limits.pdu_seconds))

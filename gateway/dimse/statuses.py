@@ -39,6 +39,15 @@ NOT_UNDERSTOOD: Final = Status(0xC000, "cannot understand")
 FAILED: Final = Status(0xC001, "unexpected error")
 NOT_AUTHORISED: Final = Status(0x0124, "not authorised")
 
+# Query/Retrieve (PS3.4 C.4.1.1.4, C.4.2.1.5, C.4.3.1.4)
+TOO_MANY_MATCHES: Final = Status(0xA700, "more matches than are answered, ask for less")
+CANNOT_COUNT: Final = Status(0xA701, "too many objects for one retrieve, ask for less")
+CANNOT_RETRIEVE: Final = Status(0xA702, "no object could be sent")
+UNKNOWN_DESTINATION: Final = Status(0xA801, "move destination unknown")
+NOT_IN_LEVEL: Final = Status(0xA900, "level or unique keys do not fit the information model")
+AMBIGUOUS: Final = Status(0xA900, "the number names several, add Patient ID and its issuer")
+SOME_FAILED: Final = Status(0xB000, "some objects could not be sent")
+
 # DIMSE-N
 INVALID_VALUE: Final = Status(0x0106, "an attribute has an invalid value")
 N_FAILED: Final = Status(0x0110, "processing failure")

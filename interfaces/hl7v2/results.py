@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -29,6 +30,7 @@ _STATUS: dict[ReportStatus, tuple[str, str]] = {
 FINDINGS = ("59776-5", "Findings", "LN")
 IMPRESSION = ("19005-8", "Impression", "LN")
 CRITICAL = ("CRITICAL", "Critical result", "99HUREN")
+DOCUMENT = ("18748-4", "Diagnostic imaging report", "LN")
 
 
 def _names(name: PersonName, version: str) -> str:
@@ -69,8 +71,15 @@ def _person(login: str, name: str) -> str:
     return composite(login, name, joint="&")
 
 
-def _order(report: SignedReport, order: CoveredOrder, number: int, zone: ZoneInfo, version: str) -> Iterator[str]:
-    """The segments of one covered order: ORC, OBR, the reason of a correction, the words."""
+def _order(
+    report: SignedReport,
+    order: CoveredOrder,
+    number: int,
+    zone: ZoneInfo,
+    version: str,
+    document: tuple[str, str] | None,
+) -> Iterator[str]:
+    """The segments of one covered order: ORC, OBR, the reason of a correction, the words, the document."""
     order_status, observation_status = _STATUS[report.status]
     doctor = composite(order.ordering_doctor_id, order.ordering_doctor)
     signed_at = timestamp(report.signed_at, zone)
@@ -97,13 +106,16 @@ def _order(report: SignedReport, order: CoveredOrder, number: int, zone: ZoneInf
     })  # fmt: skip
     if report.reason:
         yield segment("NTE", {1: "1", 3: composite(report.reason)})
-    for n, (identity, words, flag) in enumerate(_observations(report), start=1):
+    observations = [("FT", identity, composite(words), flag) for identity, words, flag in _observations(report)]
+    if document is not None:
+        observations.append((document[0], DOCUMENT, document[1], ""))
+    for n, (kind, identity, value, flag) in enumerate(observations, start=1):
         yield segment("OBX", {
             1: str(n),
-            2: "FT",
+            2: kind,
             3: composite(*identity),
             4: "1",
-            5: composite(words),
+            5: value,
             8: flag,
             11: observation_status,
             14: signed_at,
@@ -132,11 +144,38 @@ def _observations(report: SignedReport) -> list[tuple[tuple[str, str, str], str,
     return [part for part in parts if part[1]] or parts[:2]
 
 
-def write_report(report: SignedReport, to: Addressee, *, control_id: str, sent_at: datetime) -> bytes:
+def in_base64(pdf: bytes) -> str:
+    """A PDF as it stands in the message: none of Base64's characters is a separator."""
+    return base64.b64encode(pdf).decode("ascii")
+
+
+def _document(pdf: bytes | None, link: str) -> tuple[str, str] | None:
+    """Value type and value of the OBX that carries the report's document, in every order's group.
+
+    ED (chapter 2.A.24): the file itself. RP (chapter 2.A.66): the address of a page that says whether the report is
+    genuine and current.
+    """
+    if pdf is not None:
+        return "ED", composite("", "application", "pdf", "Base64", in_base64(pdf))
+    if link:
+        return "RP", composite(link, OURSELVES, "text", "html")
+    return None
+
+
+def write_report(
+    report: SignedReport,
+    to: Addressee,
+    *,
+    control_id: str,
+    sent_at: datetime,
+    pdf: bytes | None = None,
+    link: str = "",
+) -> bytes:
     """One issued version as ORU^R01 for one endpoint: a group of ORC and OBR per covered order, no MLLP frame.
 
     Times are written in the institution's zone with their offset; `sent_at` is aware. hl7apy has checked the
-    structure of what is returned.
+    structure of what is returned. `pdf` is the sealed file where the endpoint wants it embedded, `link` the address
+    of the verification page where it wants that; each goes along whatever the status is.
 
     Raises Broken ``version_unsupported``, ``timezone_unknown`` or ``structure_invalid``; BadInput
     ``unencodable_text`` where the endpoint's character set lacks a character of the report.
@@ -159,10 +198,11 @@ def write_report(report: SignedReport, to: Addressee, *, control_id: str, sent_a
         12: to.version,
         18: charset.find(to.character_set).label,
     })  # fmt: skip
+    document = _document(pdf, link)
     groups = [
         line
         for number, order in enumerate(report.orders, start=1)
-        for line in _order(report, order, number, zone, to.version)
+        for line in _order(report, order, number, zone, to.version, document)
     ]
     text = "".join([msh, _pid(report, to.version), *groups, *_studies(report)])
     _check(text, to)

@@ -59,6 +59,8 @@ def page(request: Request, mode: str, actor: Annotated[Actor | None, Depends(ask
     NotFound
         ``viewer_not_installed``.
     """
+    if not mode.isalpha():
+        raise NotFound("page_not_found")
     headers = {"Content-Security-Policy": viewer.DOCUMENT}
     view = View(request, actor)
     if actor is None and request.headers.get("Sec-Fetch-Dest") == "iframe":

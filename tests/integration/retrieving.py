@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from gateway.dimse.door import Door
 from gateway.store import FolderStore
@@ -59,7 +60,7 @@ class Retrieving:
     def scanned(self, placed: Placed, images: int = 1, **says: Any) -> str:
         """Objects of an order, stored by the township's modality; the Study Instance UID is returned."""
         modality = {"TS01": "TS01CT", "TS02": "TS02DR"}[placed.town]
-        uid = says.pop("StudyInstanceUID", placed.study_instance_uid)
+        uid = placed.study_instance_uid
         folder = self.folder / f"{placed.accession_number}"
         folder.mkdir()
         for number in range(1, images + 1):
@@ -90,22 +91,22 @@ class Retrieving:
         """What linking two townships' patients comes to: all of `other`'s belongs to `kept`'s patient."""
         world = self.desk.world
         patient, gone = world.order_now(kept).patient_id, world.order_now(other).patient_id
-        world.do(
-            lambda s: [
-                s.execute(update(table).where(table.patient_id == gone).values(patient_id=patient)) and None
-                for table in (PatientIdentifier, Study, Order)
-            ]
-        )
+
+        def work(session: Session) -> None:
+            for table in (PatientIdentifier, Study, Order):
+                session.execute(update(table).where(table.patient_id == gone).values(patient_id=patient))
+
+        world.do(work)
 
     def set_link(self, uid: str, link: str) -> None:
         """Put a study's link into a state, however it came there."""
         world = self.desk.world
-        world.do(lambda s: s.execute(update(Study).where(Study.study_instance_uid == uid).values(link=link)) and None)
+        world.do(lambda s: s.execute(update(Study).where(Study.study_instance_uid == uid).values(link=link)))
 
     def set_state(self, placed: Placed, state: str, **more: Any) -> None:
         """Put an order into a state, however it came there."""
         world = self.desk.world
-        world.do(lambda s: s.execute(update(Order).where(Order.id == placed.id).values(state=state, **more)) and None)
+        world.do(lambda s: s.execute(update(Order).where(Order.id == placed.id).values(state=state, **more)))
 
 
 @contextmanager

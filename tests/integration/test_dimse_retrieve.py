@@ -13,11 +13,13 @@ from typing import Any
 import httpx
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
-from pynetdicom import AE, evt
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pynetdicom import AE, build_role, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
+    MRImageStorage,
+    StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
 
@@ -31,6 +33,7 @@ from tests.peers.process import Process, installed
 from tests.world import Placed
 from worklist.tables import AuditRow, Instance, Study
 
+GET = StudyRootQueryRetrieveInformationModelGet
 MOVE = StudyRootQueryRetrieveInformationModelMove
 
 
@@ -52,6 +55,12 @@ def counts(output: str, status: str) -> dict[str, int]:
     return {name: int(number) for name, number in found}
 
 
+def instance_of(event: Event) -> str:
+    """The SOP Instance UID of a C-STORE."""
+    request: Any = event.request
+    return str(request.AffectedSOPInstanceUID)
+
+
 class Scp:
     """A destination that does with each object what a test says."""
 
@@ -61,12 +70,14 @@ class Scp:
         self._take = take
         ae = AE("SCP")
         ae.add_supported_context(CTImageStorage)
-        self._server = ae.start_server((LOOPBACK, self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on)])
+        self._server: Any = ae.start_server(
+            (LOOPBACK, self.port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on)]
+        )
 
     def _on(self, event: Event) -> int:
         status = self._take(event)
         if status == 0:
-            self.taken.append(str(event.request.AffectedSOPInstanceUID))
+            self.taken.append(instance_of(event))
         return status
 
     def __enter__(self) -> Scp:
@@ -148,7 +159,7 @@ def test_what_failed_is_named(county: Retrieving) -> None:
     uid = county.scanned(county.desk.world.order(), 3)
 
     def refuse_the_second(event: Event) -> int:
-        return 0xA700 if str(event.request.AffectedSOPInstanceUID).endswith(".2") else 0
+        return 0xA700 if instance_of(event).endswith(".2") else 0
 
     with Scp(refuse_the_second) as scp:
         county.device("SCP", ("TS01",), port=scp.port)
@@ -164,7 +175,7 @@ def test_a_destination_that_breaks_off(county: Retrieving) -> None:
     uid = county.scanned(county.desk.world.order(), 3)
 
     def leave(event: Event) -> int:
-        if str(event.request.AffectedSOPInstanceUID).endswith(".2"):
+        if instance_of(event).endswith(".2"):
             event.assoc.abort()
         return 0
 
@@ -181,7 +192,7 @@ def test_a_cancel_ends_a_move(county: Retrieving) -> None:
     go_on = threading.Event()
 
     def wait(event: Event) -> int:
-        if not str(event.request.AffectedSOPInstanceUID).endswith(".1"):
+        if not instance_of(event).endswith(".1"):
             go_on.wait(20)
         return 0
 
@@ -190,7 +201,7 @@ def test_a_cancel_ends_a_move(county: Retrieving) -> None:
         ae = AE("TS01WS")
         ae.add_requested_context(MOVE)
         caller = ae.associate(LOOPBACK, county.door.port, ae_title="HUREN")
-        found = []
+        found: list[Dataset] = []
         for answer, _ in caller.send_c_move(keys(uid), "SCP", MOVE):
             if not found:
                 caller.send_c_cancel(1, query_model=MOVE)
@@ -250,29 +261,40 @@ def test_what_a_shared_workstation_moves_stays_within_the_destination_s_scope(co
     assert [ds.StudyInstanceUID for ds in files(county.folder / "moved")] == [own]
 
 
+@pytest.mark.parametrize("asked", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
-@pytest.mark.parametrize("asked", ["+xe", "+xi"])
 def test_what_a_peer_cannot_take_is_decoded_for_it(county: Retrieving, syntax: str, asked: str) -> None:
     placed = county.desk.world.order()
     uid = placed.study_instance_uid
     plain = ct_slice(
-        county.folder, 1, patient_id=placed.patient_id, StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1",
-        SOPInstanceUID=f"{uid}.1.1", AccessionNumber=placed.accession_number,
-    )  # fmt: skip
+        county.folder,
+        patient_id=placed.patient_id,
+        StudyInstanceUID=uid,
+        SeriesInstanceUID=f"{uid}.1",
+        SOPInstanceUID=f"{uid}.1.1",
+        AccessionNumber=placed.accession_number,
+        Rows=64,
+        Columns=64,
+        PixelData=bytes(range(256)) * 32,
+    )
     ds = dcmread(plain)
     pixels = ds.PixelData
     ds.compress(syntax, generate_instance_uid=False)
     ds.save_as(plain, enforce_file_format=True)
-    assert county.scu("TS01CT").send(plain).code == 0
+    assert county.scu("TS01CT").send(plain, words=("-dn",)).code == 0
     (held,) = county.desk.world.rows(Instance)
     assert held.transfer_syntax_uid == syntax
-    ran = county.scu().get("-S", STUDY, f"StudyInstanceUID={uid}", folder=county.folder / "got", words=(asked,))
-    assert ran.code == 0, ran.output
-    (got,) = files(county.folder / "got")
-    assert got.file_meta.TransferSyntaxUID.is_implicit_VR == (asked == "+xi")
-    assert got.PixelData == pixels
-    assert got["PatientName"].value == "Wang^XiaoDong=王^小东"
-    assert got.file_meta.TransferSyntaxUID in ("1.2.840.10008.1.2.1", ImplicitVRLittleEndian)
+    got, finals = fetched(county, uid, asked)
+    assert finals[-1].Status == 0
+    assert [ds.PixelData for ds in got] == [pixels]
+    assert got[0]["PatientName"].value == "Wang^XiaoDong=王^小东"
+
+
+def test_a_peer_that_takes_no_such_object_is_told(county: Retrieving) -> None:
+    uid = county.scanned(county.desk.world.order())
+    _got, finals = fetched(county, uid, ExplicitVRLittleEndian, MRImageStorage)
+    assert finals[-1].Status == 0xA702
+    assert finals[-1].NumberOfFailedSuboperations == 1
 
 
 def test_the_signed_report_comes_with_the_images(county: Retrieving) -> None:
@@ -321,11 +343,13 @@ def test_orthanc_asks_and_fetches(county: Retrieving) -> None:
         assert len(http.get(f"/queries/{query_id}/answers").json()) == 1
         answer = http.get(f"/queries/{query_id}/answers/0/content?simplify").json()
         assert answer["StudyInstanceUID"] == uid
-        assert answer["PatientName"] == "Wang^XiaoDong=王^小东"
+        assert answer["PatientName"].startswith("Wang^XiaoDong")  # Orthanc 1.10 drops what is not Latin in an answer
         retrieved = http.post(f"/queries/{query_id}/retrieve", json={"TargetAet": "ORTHANC"})
         assert retrieved.status_code == 200, retrieved.text
         wait_for(lambda: len(http.get("/instances").json()) == 3)
-        assert http.get("/studies?expand").json()[0]["MainDicomTags"]["StudyInstanceUID"] == uid
+        (study,) = http.get("/studies?expand").json()
+        assert study["MainDicomTags"]["StudyInstanceUID"] == uid
+        assert study["PatientMainDicomTags"]["PatientName"] == "Wang^XiaoDong=王^小东"
 
 
 def test_a_study_of_a_thousand_slices_is_not_loaded(county: Retrieving) -> None:
@@ -368,6 +392,33 @@ def repeat(session: Any, study: Study, times: int) -> None:
     for number in range(2, times + 1):
         same = {name: getattr(held, name) for name in columns}
         session.add(Instance(**same, sop_instance_uid=f"{study.study_instance_uid}.1.{number}", number=number))
+
+
+def fetched(
+    county: Retrieving, uid: str, syntax: str, sop_class: str = CTImageStorage
+) -> tuple[list[Dataset], list[Dataset]]:
+    """The objects of a C-GET of a study by a peer that takes one class in one transfer syntax, and its answers."""
+    taken = []
+
+    def take(event: Event) -> int:
+        assert event.context.transfer_syntax == syntax
+        taken.append(event.dataset)
+        return 0
+
+    ae = AE("TS01WS")
+    ae.add_requested_context(GET)
+    ae.add_requested_context(sop_class, syntax)
+    association = ae.associate(
+        LOOPBACK,
+        county.door.port,
+        ae_title="HUREN",
+        ext_neg=[build_role(sop_class, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, take)],
+    )
+    assert association.is_established
+    finals = [answer for answer, _ in association.send_c_get(keys(uid), GET)]
+    association.release()
+    return taken, finals
 
 
 def keys(uid: str) -> Dataset:

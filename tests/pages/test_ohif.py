@@ -289,7 +289,7 @@ def test_old_computers_and_those_who_like_get_previews(site: Site) -> None:
     with site.visit("reader1", images="") as page:
         page.goto(f"{site.address}/reading/{reading}")
         page.click("button[data-show=previews]")
-        page.wait_for_function("document.querySelector('.picture img').naturalWidth > 0")
+        page.wait_for_function("() => document.querySelector('.picture img').naturalWidth > 0")
         page.reload()
         expect(page.locator(".viewer .where")).to_have_text("2 / 3")  # it is remembered
         assert page.locator("iframe").count() == 0
@@ -323,3 +323,27 @@ def test_a_township_opens_its_own_study_and_nobody_elses(site: Site, complaints:
     with site.visit() as page:
         page.goto(site.address + address)
         assert "/sign-in?next=" in page.url
+
+
+def test_only_workers_may_evaluate_and_files_are_kept(site: Site) -> None:
+    with site.visit("reader1") as page:
+        found = page.request.get(f"{site.address}/ohif/viewer?StudyInstanceUIDs=1.2&held=x")
+        policy = found.headers["content-security-policy"]
+        assert "unsafe-eval" not in policy
+        assert "frame-ancestors 'self'" in policy
+        assert found.headers["cache-control"] == "no-store"
+        folder = found.text().split('data-files="')[1].split('"')[0]
+        script = page.request.get(site.address + found.text().split('defer src="')[1].split('"')[0])
+        assert script.headers["content-encoding"] == "gzip"
+        assert script.headers["cache-control"].endswith("immutable")
+        assert script.headers["content-type"].startswith("text/javascript")
+        assert "unsafe-eval" not in script.headers["content-security-policy"]
+        slides = f"{site.address}{folder}dicom-microscopy-viewer/"
+        worker = page.request.get(slides + "dataLoader.worker.min.js")
+        assert "'unsafe-eval'" in worker.headers["content-security-policy"]
+        decoder = page.request.get(slides + "charlswasm_decode.wasm")
+        assert decoder.headers["content-type"] == "application/wasm"
+        for absent in ("ort/ort.js", "sw.js", "app-config.js", "%2e%2e/.made", "app.bundle.css.gz"):
+            assert page.request.get(site.address + folder + absent).status == 404, absent
+        assert "CharLS" in page.request.get(f"{site.address}/ohif/licences").text()
+        assert page.request.get(f"{site.address}/ohif/", max_redirects=0).headers["location"] == "/"

@@ -33,7 +33,8 @@ PAGE = (
     '<!doctype html><html lang="en"><head><meta name="msapplication-TileColor" content="#fff">'
     '<meta name="msapplication-TileImage" content="/assets/mstile-144x144.png">'
     '<script>console.time("x"),window.PUBLIC_URL="/"</script><link rel="manifest" href="/manifest.json">'
-    '<link rel="icon" href="/assets/favicon.ico"><link rel="apple-touch-icon" href="/assets/apple-touch-icon-57x57.png">'
+    '<link rel="icon" href="/assets/favicon.ico">'
+    '<link rel="apple-touch-icon" href="/assets/apple-touch-icon-57x57.png">'
     '<script rel="preload" as="script" src="/app-config.js"></script>'
     '<script rel="preload" type="module" src="/init-service-worker.js"></script>'
     '<script>function browserImportFunction(n){return import(n)}</script><script defer src="/app.bundle.1.js"></script>'
@@ -45,6 +46,7 @@ APP = (
     "order: ['querystring', 'cookie', 'localStorage', 'navigator', 'htmlTag', 'path', 'subdomain'],\n"
     "caches: ['localStorage', 'cookie'],\n"
     "i18n.initializing = initI18n();\n"
+    "let nameToUse = name.Alphabetic ?? name;\n"
     "createElement('div', {}, \"OHIF Viewer is\", ' ', t('for investigational use only'));\n"
     "//# sourceMappingURL=app.js.map\n"
 )

@@ -1,0 +1,146 @@
+"""Associations that we ask for, with the same guard around the peer's bytes as at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+from pynetdicom import AE, build_context
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket
+
+from gateway.dimse.faults import describe
+from gateway.dimse.guard import GOING_AWAY, Guard, GuardedSocket, Limits
+from gateway.dimse.sub_operations import is_gone
+from interfaces.dicom.uids import (
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    IMPLICIT_LITTLE_ENDIAN,
+)
+from worklist.facts import Destination
+
+log = structlog.get_logger(__name__)
+
+MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd numbers up to 255
+CONNECT_SECONDS: Final = 10.0
+
+A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ABORT = 0x02, 0x03, 0x07
+
+
+class Unreachable(Exception):
+    """The destination did not take the association. `reason` is a code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OutgoingSocket(GuardedSocket):
+    """A connection to a peer that we called."""
+
+    first = frozenset({A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ABORT})
+
+    def settimeout(self, value: float | None, /) -> None:
+        """As a socket does, but never without an end: pynetdicom takes the limit away once it is connected."""
+        super().settimeout(self.idle_seconds if value is None else value)
+
+
+class Outgoing:
+    """Opens associations to destinations. Safe to use from many threads."""
+
+    def __init__(self, ae_title: str, limits: Limits) -> None:
+        self._ae_title = ae_title
+        self._limits = limits
+        self._guard = Guard(limits)
+
+    @contextmanager
+    def association(self, destination: Destination, wanted: Iterable[tuple[str, str]]) -> Iterator[Association]:
+        """An association in which objects of these (SOP class, transfer syntax) can be stored, ended with the block.
+
+        Raises
+        ------
+        Unreachable
+            Nobody answers there, or the association is refused, or takes nothing of what is wanted.
+        """
+        ae = _Caller(self._ae_title, self._guard, destination.address)
+        limits = self._limits
+        ae.connection_timeout = CONNECT_SECONDS
+        ae.acse_timeout = limits.request_seconds
+        ae.network_timeout = limits.idle_seconds
+        ae.dimse_timeout = limits.idle_seconds
+        try:
+            association = ae.associate(
+                destination.address,
+                destination.port,
+                contexts=[build_context(uid, syntax) for uid, syntax in contexts_for(wanted)],
+                ae_title=destination.device.ae_title,
+            )
+        except Exception as error:
+            ae.close()
+            log.warning("destination_failed", device=destination.device.id, error=describe(error))
+            raise Unreachable("failed") from error
+        try:
+            if not association.is_established:
+                raise Unreachable("rejected" if association.is_rejected else "no_answer")
+            _give_back(association)
+            yield association
+            if not is_gone(association):
+                association.release()
+        finally:
+            ae.close()
+
+    def cut_all(self) -> None:
+        """End every association at once."""
+        self._guard.cut_all()
+
+
+def contexts_for(wanted: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Presentation contexts to propose: each class as it is stored, and in plain little endian in case that is not
+    taken. One transfer syntax each, since the acceptor picks one of several."""
+    stored = list(dict.fromkeys(wanted))
+    classes = list(dict.fromkeys(uid for uid, _syntax in stored))
+    plain = [(uid, syntax) for syntax in (IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN) for uid in classes]
+    return list(dict.fromkeys([*stored, *plain]))[:MOST_CONTEXTS]
+
+
+def _give_back(association: Association) -> None:
+    """Let an association's own thread return the messages that it takes: we wait for them.
+
+    pynetdicom pauses that thread for each message it sends, and where a busy machine delays it at the wrong moment,
+    the answer is thrown away.
+    """
+
+    def give_back(message: Any, context_id: int) -> None:
+        association.dimse.msg_queue.put((context_id, message))
+
+    association._serve_request = give_back  # type: ignore[method-assign, assignment]
+
+
+class _Caller(AE):
+    """An application entity for one association, whose socket is guarded."""
+
+    def __init__(self, ae_title: str, guard: Guard, address: str) -> None:
+        super().__init__(ae_title)
+        self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        self._guard = guard
+        self._address = address
+        self._made: OutgoingSocket | None = None
+
+    def _create_socket(self, *arguments: Any) -> AssociationSocket:
+        made = super()._create_socket(*arguments)
+        if made.socket is not None:
+            self._made = OutgoingSocket(made.socket, self._address, self._guard)
+            made.socket = self._made
+            if not self._guard.enter(self._made):
+                raise ConnectionRefusedError("too many connections")
+        return made
+
+    def close(self) -> None:
+        """End the connection, however far it came."""
+        if self._made is not None:
+            self._made.cut(GOING_AWAY)
+            self._made.close()
