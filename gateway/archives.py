@@ -22,6 +22,7 @@ STEEPEST: Final = 200  # unpacked bytes for a packed one, beyond FLAT bytes; pic
 FLAT: Final = 16 << 20
 PIECE: Final = 256 * 1024
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LONGEST_END: Final = 22 + 0x10000  # bytes of the record at the end with its comment, as far as readers look for it
 _ENCRYPTED, _UTF_8 = 0x1, 0x800  # general purpose bits
 
 
@@ -107,18 +108,28 @@ def _name(info: zipfile.ZipInfo) -> str:
 def _check_directory(file: IO[bytes]) -> None:
     """Look at the end of the archive before anybody reads a list that might fill the memory."""
     end = file.seek(0, 2)
-    file.seek(max(0, end - 22 - 0xFFFF))
+    file.seek(max(0, end - _LONGEST_END - 20))
     tail = file.read()
-    at = len(tail) - 22 if tail[-22:-18] == b"PK\x05\x06" and tail[-2:] == b"\0\0" else tail.rfind(b"PK\x05\x06")
+    at = len(tail) - 22
+    if tail[-22:-18] != b"PK\x05\x06" or tail[-2:] != b"\0\0":
+        at = tail.rfind(b"PK\x05\x06", max(0, len(tail) - _LONGEST_END))
     if at < 0 or len(tail) - at < 22:
         raise BadInput("not_a_zip")
+    behind = end - len(tail) + at  # the list ends here, or in front of the records of ZIP64
     count, size = struct.unpack_from("<HL", tail, at + 10)
     if at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07":
-        file.seek(min(struct.unpack_from("<Q", tail, at - 12)[0], end))
+        # Readers look for the record where the locator says, or right in front of it: it has to be one and the same.
+        behind -= 76
+        if struct.unpack_from("<Q", tail, at - 12)[0] != behind:
+            raise BadInput("not_a_zip")
+        file.seek(max(0, behind))
         record = file.read(56)
         if record[:4] != b"PK\x06\x06" or len(record) < 56:
             raise BadInput("not_a_zip")
         count, size = struct.unpack_from("<QQ", record, 32)
-    file.seek(0)
     if count > MOST_FILES or size > LARGEST_DIRECTORY:
         raise BadInput("zip_has_too_many_files", most=MOST_FILES)
+    file.seek(max(0, behind - size))
+    if file.read(size).count(b"PK\x01\x02") > MOST_FILES:  # the list itself, whatever its end says
+        raise BadInput("zip_has_too_many_files", most=MOST_FILES)
+    file.seek(0)

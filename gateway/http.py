@@ -225,6 +225,11 @@ class SecurityHeaders:
         await self.app(scope, receive, with_headers)
 
 
+def longest_body(path: str) -> int:
+    """Bytes that a body sent to `path` may have."""
+    return next((most for pattern, most in ROOMIER if pattern.fullmatch(path)), LONGEST_BODY)
+
+
 class BodyLimits:
     """Lets nobody send more than an address takes, announced or not. The refusal is raised where the body is read, so
     that it reaches the person in their words (413)."""
@@ -237,7 +242,7 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = next((most for path, most in ROOMIER if path.fullmatch(scope["path"])), LONGEST_BODY)
+        limit = longest_body(scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         too_long = announced.isdecimal() and int(announced) > limit
         size = 0
@@ -290,7 +295,9 @@ async def _find_actor(request: Request) -> Actor | None:
 
 async def _check_csrf(request: Request, actor: Actor) -> None:
     offered = request.headers.get(CSRF_HEADER, "")
-    if not offered and request.headers.get("Content-Type", "").startswith(FORM_TYPES):
+    # A form is read as a whole, and its files go to the disk: nothing that may be an upload is taken for one.
+    is_form = request.headers.get("Content-Type", "").startswith(FORM_TYPES)
+    if not offered and is_form and longest_body(request.url.path) < LONGEST_UPLOAD:
         value = (await request.form()).get(CSRF_FIELD, "")
         offered = value if isinstance(value, str) else ""
     if not secrets.compare_digest(offered.encode("utf-8", "surrogatepass"), actor.csrf.encode()):

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from gateway.dimse.faults import describe
-from gateway.store import ObjectStore
+from gateway.store import ObjectStore, mapped
 from interfaces.dicom.compare import same_content
 from interfaces.dicom.elements import Buffer
 from interfaces.dicom.objects import part10, read_object
@@ -194,7 +194,7 @@ class ObjectIntake:
 
     def _is_same(self, held_key: str, key: str) -> bool:
         try:
-            return same_content(self._store.read(held_key), self._store.read(key))
+            return same_content(mapped(self._store, held_key), mapped(self._store, key))
         except BadInput as error:
             log.warning("objects_not_comparable", held=held_key, new=key, error=error.code)
         except Broken as error:

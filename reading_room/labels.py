@@ -181,6 +181,8 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "critical result escalated": N_("critical result escalated"),
         "upload begun": N_("upload begun"),
         "objects stored": N_("images handed in"),
+        "images fetched": N_("images fetched"),
+        "images searched": N_("images searched"),
         "delivery replayed": N_("delivery replayed"),
         "report printed": N_("report printed"),
         "message looked at": N_("message looked at"),

@@ -293,6 +293,11 @@ ERRORS: Final[dict[str, str]] = {
     # DICOM
     "not_a_dicom_object": N_("This is no readable DICOM object."),
     "missing_uid": N_("A number (UID) that every object needs is missing: {tag}."),
+    "bad_query_level": N_("The query names no level that this service knows: PATIENT, STUDY, SERIES or IMAGE."),
+    "missing_unique_key": N_("The query lacks a number (UID) that it needs: {tag}."),
+    "bad_number": N_("A number in the query is wrong: {tag}."),
+    "patient_id_ambiguous": N_("Two patients have this number here. Ask with its issuer."),
+    "too_many_matches": N_("Too many images match. Please narrow the query."),
     "invalid_uid": N_("A number (UID) of the object is wrong: {tag}."),
     "transfer_syntax_refused": N_("The transfer syntax {transfer_syntax} is not taken here."),
     "other_than_announced": N_("The object is another one than the device announced."),

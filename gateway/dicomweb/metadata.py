@@ -44,7 +44,8 @@ async def metadata(request: Request) -> Response:
     web, named = web_of(request), request.path_params
     wanted = await asyncio.to_thread(web.database.read, lambda session: _wanted(session, study, named))
     if not wanted.held:
-        raise NotFound("no_such_instance" if "instance_uid" in named else "no_such_series")
+        missing = "no_such_instance" if "instance_uid" in named else "no_such_series"
+        raise NotFound(missing)
     prefix = _address(request, study)
     etag = mark(prefix, media_type, study.identity, *((held.id, held.sha256) for held in wanted.held))
     if (already := kept(request, etag)) is not None:

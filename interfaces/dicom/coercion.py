@@ -115,22 +115,27 @@ def _spliced(data: memoryview, syntax: str, identity: Identity, head: int) -> li
 
 
 def _patient_elements(data: memoryview, syntax: str) -> tuple[list[_Element], tuple[str, ...]]:
-    """Top-level elements of groups up to 0010, one that follows them (or the end), and the character sets."""
+    """Top-level elements of groups up to 0010, one that follows them (or the end), and the character sets.
+
+    The whole object is looked through: a patient's number that stands in a wrong place (elements have to ascend, PS3.5
+    7.1) is read by others all the same.
+    """
     found: list[_Element] = []
     sets: tuple[str, ...] = ()
     start = end = 0
+    behind = False  # the group
     for token in walk(data, syntax):
         if token.depth:
             continue
         if token.kind == "sequence":
             start = end
             continue
-        found.append(_Element(token.tag, start if token.kind == "sequence end" else end, token.end))
+        if token.tag <= _GROUP_END or not behind:
+            found.append(_Element(token.tag, start if token.kind == "sequence end" else end, token.end))
         end = token.end
+        behind = behind or token.tag > _GROUP_END
         if token.tag == SPECIFIC_CHARACTER_SET:
             sets = split(bytes(data[token.start : token.end]))
-        if token.tag > _GROUP_END:
-            break
     return found, sets
 
 

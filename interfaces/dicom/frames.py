@@ -47,7 +47,7 @@ class FrameMap:
     count: int
     spans: tuple[tuple[Span, ...], ...]
     frame_bits: int = 0  # of one native frame; 0: encapsulated
-    word_bytes: int = 1  # of one native sample
+    word_bytes: int = 1  # of what is turned where it is big endian: a native sample, or the word around it
     little: bool = True
     inflated: bool = False
 
@@ -162,7 +162,8 @@ class _Found:
             self._frames(),
             ((span,),),
             frame_bits,
-            max(1, bits // 8),
+            # Smaller samples in OW lie in words of 16 bits, which are turned as a whole (PS3.5 8.2, 7.3).
+            2 if self.token.vr == "OW" and bits <= 8 else max(1, bits // 8),
             self.token.little,
             self.syntax == DEFLATED_LITTLE_ENDIAN,
         )

@@ -35,9 +35,15 @@ AVAILABLE_TRANSFER_SYNTAX: Final = "00083002"
 PATIENT: Final = frozenset({"00100010", "00100020", "00100021", "00100024", "00100030", "00100040"})
 """Whom the object is about: what is said instead when identity is corrected or scoped."""
 OTHER_IDENTITY: Final = frozenset(
-    {"00101000", "00101001", "00101002", "00101005", "00101040", "00101060", "00102154", "00102155"}
+    {
+        *("00100011", "00100022", "00100026", "00100027", "00100028"),  # further names, kinds of identifiers
+        *("00100032", "00100033", "00100034", "00100035", "00101010"),  # time of birth, other calendars, age
+        *("00101000", "00101001", "00101002", "00101005", "00101040", "00101060"),
+        *("00100050", "00101050", "00101090", "00101100", "00102154", "00102155"),  # insurance, record, photographs
+    }
 )
-"""Further identifiers, names, addresses and telephones: wrong with the rest once identity was corrected."""
+"""Further identifiers, names, addresses and telephones, and what follows from the birth date: wrong with the rest once
+identity was corrected."""
 
 _TEXT = frozenset({"LO", "SH", "UC"})
 _LONG_TEXT = frozenset({"LT", "ST", "UT", "UR"})

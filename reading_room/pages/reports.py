@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from fastapi import Request, Response
@@ -15,8 +16,9 @@ from worklist.actions import looking, printing
 from worklist.documents import from_canonical
 from worklist.errors import HurenError, NotFound
 from worklist.people import Actor
-from worklist.queries import reports
-from worklist.queries.views import VersionView
+from worklist.queries import parts, reports
+from worklist.queries.reports import Subject
+from worklist.queries.views import PrintRow, VersionView
 
 router = new_router()
 
@@ -25,6 +27,9 @@ PDF_POLICY: Final = (
     "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
+
+
+NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 @router.get("/reports/{report_id}")
@@ -60,7 +65,7 @@ def back_to_report(request: Request, web: Served, actor: Acting, report_id: str)
 @router.post("/reports/{report_id}/print")
 def print_report(request: Request, web: Served, actor: Acting, report_id: str, typed: Typed) -> Response:
     """Note the print, then show what is printed."""
-    number = int(typed.version) if typed.version.isascii() and typed.version.isdecimal() else None
+    number = int(typed.version) if NUMBER.fullmatch(typed.version) else None
     now = web.clock()
     try:
         done = web.database.write(lambda session: printing.print_version(session, actor, report_id, number, now))
@@ -75,7 +80,12 @@ def print_report(request: Request, web: Served, actor: Acting, report_id: str, t
 def _report_page(view: View, web: Web, actor: Actor, report_id: str, *, status: int = 200, error: str = "") -> Response:
     now = web.clock()
     versions = web.database.write(lambda session: looking.open_report(session, actor, report_id, now))
-    prints = web.database.read(lambda session: reports.prints(session, report_id))
+
+    def read(session: Session) -> tuple[Subject, list[PrintRow], bool]:
+        on_paper = "pdf" in parts.documents(session, versions[0].id)
+        return reports.subject(session, report_id), reports.prints(session, report_id), on_paper
+
+    subject, prints, on_paper = web.database.read(read)
     return view.page(
         "report.html",
         status=status,
@@ -85,6 +95,8 @@ def _report_page(view: View, web: Web, actor: Actor, report_id: str, *, status: 
         current=versions[0],
         diffs=comparing.between(versions, view.words),
         prints=prints,
+        subject=subject,
+        on_paper=on_paper,
         can_print=printing.may_print(actor),
     )
 

@@ -5,6 +5,8 @@ The answer shows no more than who holds the paper knows already: the name is mas
 
 from __future__ import annotations
 
+import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -26,6 +28,7 @@ from worklist.errors import BadInput
 from worklist.people import Actor
 
 router = new_router()
+_AT_ONCE: Final = threading.BoundedSemaphore(4)  # each file takes some tens of megabytes, and anybody may hand one in
 
 HEADINGS: Final[dict[str, tuple[str, str]]] = {
     "current": ("good", N_("Genuine, and the current version")),
@@ -41,15 +44,14 @@ HEADINGS: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Sent:
-    """What the form carried: a typed code, or a file; `data` is None where none was chosen."""
+    """What the form carried: a typed code, or a file, None where none was chosen."""
 
     code: str
-    file_name: str
-    data: bytes | None
+    file: UploadFile | None
 
 
-async def _sent(request: Request) -> Sent:
-    """Read the form.
+async def _sent(request: Request) -> AsyncIterator[Sent]:
+    """Read the form; its file stays open, unread, until the answer is made.
 
     Raises
     ------
@@ -61,9 +63,7 @@ async def _sent(request: Request) -> Sent:
         code, file = form.get("code", ""), form.get("file")
         if not isinstance(code, str) or len(code) > 200:
             raise BadInput("field_wrong", field="code")
-        if isinstance(file, UploadFile) and file.filename:
-            return Sent(code, file.filename, await file.read())
-        return Sent(code, "", None)
+        yield Sent(code, file if isinstance(file, UploadFile) and file.filename else None)
     finally:
         await form.close()
 
@@ -79,14 +79,15 @@ def verify_page(request: Request, web: Served, actor: Anybody, code: str = "") -
 @router.post("/verify")
 def verify(request: Request, web: Served, actor: Anybody, sent: Annotated[Sent, Depends(_sent)]) -> Response:
     """Answer for the file if there is one, else for the code."""
-    if sent.data is None:
+    if sent.file is None:
         if not sent.code.strip():
             return View(request, actor).page("verify.html", answer=None, code="")
         verdict = verifying.by_code(web.database, web.store, sent.code)
         return _answered(request, web, actor, verdict, code=sent.code[:40])
     trusted = Seals(web.seals).certificates()
-    verdict = verifying.by_file(web.database, web.store, trusted, sent.data)
-    return _answered(request, web, actor, verdict, file_name=sent.file_name[-80:])
+    with _AT_ONCE:
+        verdict = verifying.by_file(web.database, web.store, trusted, sent.file.file.read())
+    return _answered(request, web, actor, verdict, file_name=(sent.file.filename or "")[-80:])
 
 
 def _answered(

@@ -1,6 +1,19 @@
-// Images that are printed with the report: chosen in the previews, kept in the draft like its words.
+// Images that are printed with the report: chosen in the previews or in OHIF, kept in the draft like its words.
 // The form's field holds them as "uid:frame,uid:frame", frames from 1.
 const list = document.querySelector("form.report .key-images");
+
+// What OHIF shows in its active viewport, beside the report: "uid:frame", or nothing. It publishes its services.
+function shownInViewer() {
+  try {
+    const { services } = document.querySelector(".imaging iframe").contentWindow;
+    const { activeViewportId } = services.viewportGridService.getState();
+    const address = services.cornerstoneViewportService.getCornerstoneViewport(activeViewportId).getCurrentImageId();
+    const [, uid, frame] = /\/instances\/([0-9.]+)\/frames\/(\d+)/.exec(address);
+    return `${uid}:${frame}`;
+  } catch {
+    return ""; // not loaded yet, or no image in the viewport
+  }
+}
 
 function start() {
   const field = list.closest("form").elements.key_images;
@@ -14,6 +27,8 @@ function start() {
       }
     }
   }
+  const add = document.querySelector("[data-add-shown]");
+  const says = document.querySelector("[data-add-says]");
   let shown = null; // what the previews show now
 
   const chosen = () => field.value.split(",").filter(Boolean);
@@ -40,7 +55,7 @@ function start() {
       item.append(picture, off);
       return item;
     }));
-    list.parentElement.querySelector(".hint").hidden = now.length > 0;
+    add.disabled = now.length >= most;
     for (const button of document.querySelectorAll("[data-pick]")) {
       button.setAttribute("aria-pressed", String(now.includes(key())));
       button.disabled = !shown || (now.length >= most && !now.includes(key()));
@@ -53,6 +68,14 @@ function start() {
     if (!event.target.closest("[data-pick]") || !shown) return;
     const now = chosen();
     set(now.includes(key()) ? now.filter((other) => other !== key()) : [...now, key()].slice(0, most));
+  });
+  add.addEventListener("click", () => {
+    const now = chosen();
+    const inViewer = document.querySelector(".imaging iframe");
+    const entry = inViewer ? shownInViewer() : key();
+    const known = ids.has(entry.split(":")[0]);
+    says.textContent = known ? "" : add.dataset.notHere;
+    if (known && !now.includes(entry)) set([...now, entry].slice(0, most));
   });
   draw();
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import delete
 
 from tests.world import TEXT, World
-from worklist.actions import corrections, printing, reports
+from worklist.actions import corrections, linking, printing, reports
 from worklist.errors import Broken, Conflict, Forbidden, NotFound
 from worklist.facts import ReportDocument as Document
 from worklist.queries import reports as issued
+from worklist.rules.matching import OTHER_HOSPITAL
 from worklist.rules.objects import ENCAPSULATED_PDF, ENHANCED_SR
 from worklist.tables import Instance, ReportDocument, ReportPrint, ReportVersion, Series
 
@@ -134,3 +136,30 @@ def test_prints_are_numbered_and_only_some_may_print(world: World) -> None:
         with pytest.raises(Forbidden):
             world.do(printing.print_version, world.actor(login), reading_id, None, world.now)
     assert [p.number for p in world.rows(ReportPrint, ReportPrint.version_id == version.id)] == [1, 2]
+
+
+@pytest.mark.parametrize("issuer", ["", "TS02", OTHER_HOSPITAL])
+def test_documents_about_images_of_another_identity_name_the_number_of_the_order(world: World, issuer: str) -> None:
+    placed = world.order()
+    step = world.begin_step(placed)
+    facts = replace(world.facts(placed), patient_id="ELSEWHERE-7", issuer=issuer)
+    receipt = world.receive(facts)
+    world.end_step(step, [facts.sop_instance_uid])
+    world.do(linking.link, world.actor("tech1"), receipt.study_id, [placed.id], "外院光盘", world.now)
+    reading_id = world.reading_of(placed).id
+    world.write("reader1", reading_id)
+    world.submit("reader1", reading_id)
+    world.claim("senior1", reading_id)
+    filing = world.ask(reports.prepare, world.actor("senior1"), reading_id, world.now).filing
+    order = world.order_now(placed)
+    assert (filing.patient_id, filing.issuer) == (order.patient_value, order.patient_issuer)
+    assert (filing.patient_id, filing.issuer) != ("ELSEWHERE-7", issuer)
+
+
+def test_a_version_from_before_documents_were_made_is_not_counted_as_printed(world: World) -> None:
+    reading_id = world.ready()
+    world.signed(reading_id)
+    world.database.write(lambda s: s.execute(delete(ReportDocument)).close())
+    with pytest.raises(NotFound, match="no_such_document"):
+        world.do(printing.print_version, world.actor("tech1"), reading_id, None, world.now)
+    assert world.rows(ReportPrint) == []

@@ -38,6 +38,7 @@ from worklist.actions import (
     reports,
     steps,
     studies,
+    uploads,
     users,
 )
 from worklist.database import Database, sqlite_url
@@ -79,6 +80,7 @@ class Things:
     token: str = ""
     unclear: str = ""
     message: str = ""
+    upload: str = ""
 
 
 def _hold(s: Session, by: Actor, reading_id: str) -> str:
@@ -123,6 +125,15 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
         ADMIN | {"tech1"},
         lambda s, by, t: linking.move_study(s, by, t.linked, [t.other_order], "why", NOW),
     ),
+    "uploads.sender": (ADMIN | {"tech1", "tech2"}, lambda s, by, t: uploads.sender(by)),
+    "uploads.begin_upload": (
+        ADMIN | {"tech1", "tech2"},
+        lambda s, by, t: uploads.begin_upload(s, by, "own equipment", "", 3, NOW),
+    ),
+    "uploads.origin_of": ({"tech1"}, lambda s, by, t: uploads.origin_of(s, by, t.upload)),
+    "uploads.announce_more": ({"tech1"}, lambda s, by, t: uploads.announce_more(s, by, t.upload, 3)),
+    "uploads.record": ({"tech1"}, lambda s, by, t: uploads.record(s, by, t.upload, [], NOW)),
+    "uploads.finish_upload": ({"tech1"}, lambda s, by, t: uploads.finish_upload(s, by, t.upload, 0, NOW)),
     "studies.settle_set_aside": (ADMIN, lambda s, by, t: studies.settle_set_aside(s, by, t.aside, True, "why", NOW)),
     "readings.claim": (READERS, lambda s, by, t: readings.claim(s, by, t.unread, NOW)),
     "readings.claim a review": (SENIORS, lambda s, by, t: readings.claim(s, by, t.reviewed, NOW)),
@@ -268,6 +279,9 @@ NO_PERMISSION_OF_THEIR_OWN: Final = {
     "late.settle_by_version",
     "looking.note_study",
     "looking.note_image_search",
+    "studies.receive_object",
+    "uploads.note_stored",
+    "verifying.note",  # anybody may ask whether a report is genuine
     # they only look, within the actor's scope
     "readings.get",
     "corrections.may_sign_correction",
@@ -316,6 +330,7 @@ def _prepared(world: World) -> Things:
     t.linked = world.one(Study, Study.study_instance_uid == head.study_instance_uid).id
     t.other_order = world.order().id
     t.unmatched = world.receive(world.facts()).study_id
+    t.upload = world.do(uploads.begin_upload, world.actor("tech1"), "own equipment", "", 3, NOW)
     t.reviewed = world.ready()
     world.write("reader1", t.reviewed)
     world.submit("reader1", t.reviewed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from sqlalchemy import delete
 
 from reading_room.documents import making
 from tests.integration.api_desk import Desk, code_of, open_desk
@@ -401,6 +402,38 @@ def test_who_may_not_print(desk: Desk) -> None:
     assert desk.browser("admin").post(f"/reports/{case.id}/print", data={"version": "1"}).status_code in (403, 404)
     assert desk.browser("tech1").post(f"/reports/{case.id}/print", data={"version": "9"}).status_code == 404
     assert desk.world.rows(ReportPrint, ReportPrint.version_id == case.versions()[0].id) == []
+
+
+def test_the_page_says_whose_report_it_is(desk: Desk) -> None:
+    case = Case(desk).issued()
+    text = desk.browser("tech1").get(f"/reports/{case.id}").text
+    head = text[text.index('<div class="head">') : text.index("<iframe")]
+    assert "王小东" in head
+    assert case.placed.patient_id in head
+    assert case.placed.accession_number in head
+    assert "王小东" in text[text.index("<title>") : text.index("</title>")]
+
+
+def test_a_report_from_before_documents_were_made(desk: Desk) -> None:
+    case = Case(desk).issued()
+    (version,) = case.versions()
+    desk.world.database.write(
+        lambda s: s.execute(delete(ReportDocument).where(ReportDocument.version_id == version.id)).close()
+    )
+    old = json.loads(desk.web.store.read(version.document_key))
+    del old["head"], old["verification_code"], old["key_images"], old["body_part"]
+    desk.web.store.path(version.document_key).write_text(json.dumps(old))  # type: ignore[attr-defined]
+    technician = desk.browser("tech1")
+    page = technician.get(f"/reports/{case.id}")
+    assert page.status_code == 200
+    assert "<iframe" not in page.text
+    assert "/print" not in page.text
+    for number in ("1", "9" * 5000):
+        assert technician.post(f"/reports/{case.id}/print", data={"version": number}).status_code == 404
+    # Superseded, it is printed anew from its canonical document.
+    case.correct("右肺下叶结节。")
+    answer = technician.post(f"/reports/{case.id}/print", data={"version": "1"}, follow_redirects=True)
+    assert answer.content.startswith(b"%PDF-"), answer.text
 
 
 def test_every_preparation_has_a_code_of_its_own(desk: Desk) -> None:

@@ -120,9 +120,9 @@ def test_dicomweb_client_stores_and_a_broken_sender_leaves_nothing_half(desk: De
         )
         with socket.create_connection((LOOPBACK, int(address.rpartition(":")[2])), 10) as cut:
             cut.sendall(head.encode() + whole[: len(whole) - 300])
-        deadline = time.monotonic() + 10
-        while len(desk.world.rows(Instance)) < 7 and time.monotonic() < deadline:
-            time.sleep(0.05)
+            deadline = time.monotonic() + 20
+            while len(desk.world.rows(Instance)) < 7 and time.monotonic() < deadline:
+                time.sleep(0.05)
         assert {row.number for row in desk.world.rows(Instance)} == {1, 2, 3, 4, 5, 6, 7}
         assert len(list(desk.web.store.keys())) == 7
 

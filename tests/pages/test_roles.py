@@ -12,7 +12,7 @@ from tests.world import TEXT, point_endpoint
 from worklist.actions import critical, handing
 
 ENTRIES = {
-    "tech1": ("/orders", "/orders/new", "/unmatched"),
+    "tech1": ("/orders", "/orders/new", "/unmatched", "/upload"),
     "doc1": ("/orders", "/orders/new"),
     "reader1": ("/reading",),
     "senior1": ("/reading", "/review"),

@@ -52,7 +52,7 @@ def filing_of(session: Session, reading: Reading, orders: Sequence[Order], studi
             study.sent_accession_number if study.sent_accession_number in numbers else order.accession_number
         ),
         patient_id=order.patient_value,
-        issuer=study.sent_issuer or order.patient_issuer,
+        issuer=order.patient_issuer,  # not that of the images: this is the order's number
         name=name,
         sex=sex,
         birth_date=birth_date,

@@ -52,7 +52,7 @@ def print_version(session: Session, by: Actor, report_id: str, number: int | Non
     Raises
     ------
     NotFound
-        ``no_such_report``.
+        ``no_such_report``; ``no_such_document`` of a version issued before documents were made.
     Forbidden
         ``role_needed``.
     """
@@ -61,10 +61,12 @@ def print_version(session: Session, by: Actor, report_id: str, number: int | Non
     version = next((v for v in versions if number in (None, v.number)), None)
     if version is None:
         raise NotFound("no_such_report")
+    mark = mark_of(versions, version)
+    if not mark:
+        reports.document(session, version, "pdf")  # none of a version from before there were any: nothing to print
     # The version's row is locked: two people who print at once get two numbers.
     session.execute(select(ReportVersion.id).where(ReportVersion.id == version.id).with_for_update())
     count = session.scalar(select(func.count()).where(ReportPrint.version_id == version.id)) or 0
-    mark = mark_of(versions, version)
     session.add(ReportPrint(version_id=version.id, by_id=by.id, at=now, number=count + 1, marked=mark))
     reading = session.get_one(Reading, report_id)
     audit.note(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist.errors import NotFound
+from worklist.facts import PersonName
 from worklist.people import Actor
 from worklist.queries import parts, scope
 from worklist.queries.views import DocumentRow, InstanceRow, Page, PrintRow, StudyRow, VersionView
 from worklist.tables import (
     Instance,
     Order,
+    Patient,
     Reading,
     ReadingOrder,
     ReadingStudy,
@@ -90,6 +93,35 @@ def prints(session: Session, report_id: str) -> list[PrintRow]:
         .order_by(ReportPrint.id.desc())
     )
     return [PrintRow(version, p.number, name, p.at, p.marked) for p, version, name in rows]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom a report is about, as the patient's record says it now, and the orders it answers."""
+
+    name: PersonName
+    is_alias: bool
+    identifiers: tuple[str, ...]  # by which the orders name the patient
+    accession_numbers: tuple[str, ...]
+
+
+def subject(session: Session, report_id: str) -> Subject:
+    """Whom a report is about. Ask `versions` first."""
+    patient = session.scalars(
+        select(Patient).join(Reading, Reading.patient_id == Patient.id).where(Reading.id == report_id)
+    ).one()
+    covered = session.scalars(
+        select(Order)
+        .join(ReadingOrder, ReadingOrder.order_id == Order.id)
+        .where(ReadingOrder.reading_id == report_id)
+        .order_by(Order.id)
+    ).all()
+    return Subject(
+        PersonName(patient.name, patient.name_alphabetic),
+        patient.is_alias,
+        tuple(dict.fromkeys(order.patient_value for order in covered)),
+        tuple(order.accession_number for order in covered),
+    )
 
 
 def covered_orders(session: Session, report_id: str) -> list[tuple[str, str, str]]:

@@ -91,6 +91,25 @@ def test_the_list_of_a_large_archive_is_bounded_too() -> None:
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
     assert refusal(record + locator + end) == "zip_has_too_many_files"
+    for comment in (0, 0xFFFF):  # behind a long comment the record is as true
+        end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0, 0, 0, 0, comment) + b"x" * comment
+        assert refusal(record + locator + end) == "zip_has_too_many_files"
+
+
+def test_a_small_record_elsewhere_does_not_hide_the_large_one() -> None:
+    small, large = (
+        struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, n, n, n, 0) for n in (0, archives.MOST_UNPACKED)
+    )
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)  # points at the small one
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    assert refusal(small + large + locator + end) == "not_a_zip"
+
+
+def test_files_are_counted_and_not_only_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(discs.zipped({f"{n}": b"" for n in range(20)}))
+    struct.pack_into("<2H", data, len(data) - 14, 1, 1)
+    monkeypatch.setattr(archives, "MOST_FILES", 19)
+    assert refusal(bytes(data)) == "zip_has_too_many_files"
 
 
 def test_a_password_or_an_unknown_packing_is_named() -> None:

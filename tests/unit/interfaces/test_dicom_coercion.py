@@ -104,8 +104,19 @@ def test_pydicom_reads_what_leaves(syntax: UID) -> None:
         "19600102",
     )
     assert str(said.PatientName) == "Wang^XiaoDong=王^小东"
-    assert (said.PatientAge, said.StudyID) == ("030Y", "9")
-    assert "OtherPatientIDs" not in said
+    assert said.StudyID == "9"
+    assert not {"OtherPatientIDs", "PatientAge"} & set(said.dir())
+    assert dcmread(io.BytesIO(whole(patient(syntax), SCOPED))).PatientAge == "030Y"
+
+
+def test_a_number_in_a_wrong_place_does_not_leave() -> None:
+    """Readers take the last of two numbers, and elements out of order are read by all of them."""
+    file = patient() + b"\x10\x00\x20\x00LO\x02\x0078" + b"\x20\x00\x11\x00IS\x02\x0012"
+    assert dcmread(io.BytesIO(file)).PatientID == "78"
+    made = whole(file, SCOPED)
+    said = dcmread(io.BytesIO(made))
+    assert (said.PatientID, said.StudyID, said.SeriesNumber) == ("P1", "9", 12)
+    assert b"78" not in made
 
 
 @pytest.mark.parametrize(

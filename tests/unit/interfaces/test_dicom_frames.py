@@ -168,6 +168,12 @@ def test_big_endian_stays_as_it_is_stored() -> None:
     assert cut(file, found, 0) != dcmread(SAMPLES / "MR_small.dcm").PixelData
 
 
+@pytest.mark.parametrize(("vr", "word"), [("OW", 2), ("OB", 1)])
+def test_big_endian_bytes_lie_in_words_where_the_vr_says_so(vr: str, word: int) -> None:
+    file = image(ExplicitVRBigEndian, bytes(range(16)))
+    assert locate(file.replace(b"\x7f\xe0\x00\x10OB", b"\x7f\xe0\x00\x10" + vr.encode())).word_bytes == word
+
+
 @pytest.mark.parametrize("frame", [-1, 3, 1 << 40])
 def test_no_frame_beyond_the_last(frame: int) -> None:
     file = image(RLELossless, encapsulate([b"ab"] * 3), frames=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,16 @@ def test_a_name_is_masked(name: PersonName, shown: str) -> None:
 def test_a_changed_canonical_document_is_known_as_such() -> None:
     document = to_canonical(REPORT)
     assert offline([], document.replace("脑出血".encode(), "未见异常".encode())) == "altered"
-    assert offline([], document[:-1]) == "foreign"
+    assert offline([], document[:-1]) == "altered"
     assert offline([], b'{"a":' * 3000) == "foreign"
     assert offline([], b"") == "foreign"
+
+
+def test_a_strangers_json_is_not_parsed() -> None:
+    hostile = b'{"format":"huren-report-1","a":[' + b"{}," * 3_000_000 + b"{}]}"
+    tracemalloc.start()
+    try:
+        assert offline([], hostile) == "altered"
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
