@@ -47,13 +47,13 @@ class Spool:
 
     async def add(self, piece: bytes) -> None:
         """Take a piece. Raises TryLater (``out_of_space``) or Broken (``store_failed``)."""
-        self.size += len(piece)
-        if self.too_large:
-            self._waiting.clear()
-            return
-        self._waiting += piece
-        if len(self._waiting) >= IN_MEMORY:
+        if self._keep(piece):
             await asyncio.to_thread(self._write_out)
+
+    def add_here(self, piece: bytes) -> None:
+        """`add` for a thread of its own."""
+        if self._keep(piece):
+            self._write_out()
 
     @contextlib.contextmanager
     def view(self) -> Iterator[memoryview]:
@@ -84,6 +84,15 @@ class Spool:
         self._waiting = bytearray()
         if self._file is not None:
             self._file.close()
+
+    def _keep(self, piece: bytes) -> bool:
+        """Whether enough waits now to be written out."""
+        self.size += len(piece)
+        if self.too_large:
+            self._waiting.clear()
+            return False
+        self._waiting += piece
+        return len(self._waiting) >= IN_MEMORY
 
     def _write_out(self) -> None:
         with _told():

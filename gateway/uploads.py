@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
 from gateway.archives import Packed
 from gateway.intake import ObjectIntake, Taken
+from gateway.spool import Spool
 from interfaces.dicom.elements import Buffer
 from interfaces.dicom.files import looks_like_dicom, open_file
 from worklist.actions.uploads import LONGEST_NAME, FileFate
@@ -51,21 +53,31 @@ def take_file(
 
 
 def take_packed(
-    intake: ObjectIntake, sender: KnownDevice, by: Actor, origin: UploadOrigin, packed: Packed, archive: str
+    intake: ObjectIntake,
+    sender: KnownDevice,
+    by: Actor,
+    origin: UploadOrigin,
+    packed: Packed,
+    archive: str,
+    spool: Spool,
 ) -> FileFate:
-    """`take_file` of a file in an archive; viewer programs are not unpacked beyond their first bytes."""
+    """`take_file` of a file in an archive, unpacked into `spool`, which is closed; viewer programs are not unpacked
+    beyond their first bytes."""
     name = f"{archive}/{packed.name}"
     named = shown_name(name)
     try:
         pieces = packed.pieces()
-        data = bytearray(next(pieces, b""))
-        if reason := reason_to_ignore(packed.name, data):
+        first = next(pieces, b"")
+        if reason := reason_to_ignore(packed.name, first):
             return FileFate(named, packed.size, "refused" if reason == "zip_inside" else "ignored", reason)
-        for piece in pieces:
-            data += piece
+        for piece in itertools.chain((first,), pieces):
+            spool.add_here(piece)
+        with spool.view() as data:
+            return take_file(intake, sender, by, origin, name, data)
     except BadInput as error:
         return FileFate(named, packed.size, "refused", error.code, dict(error.params))
-    return take_file(intake, sender, by, origin, name, memoryview(data))
+    finally:
+        spool.close()
 
 
 def reason_to_ignore(name: str, data: Buffer) -> str:

@@ -189,7 +189,11 @@ def _unpack(web: Web, by: Actor, upload_id: str, origin: UploadOrigin, name: str
             web.database.write(lambda s: uploads.announce_more(s, by, upload_id, len(packed) - 1))
             intake, sender = ObjectIntake(web.database, web.store, web.clock), uploads.sender(by)
             yield _line(done=0, of=len(packed), **counts)
-            fates = (take_packed(intake, sender, by, origin, file, name) for file in packed)
+            spools = (Spool(web.spool, web.largest_object, partial(_has_room, web)) for _file in packed)
+            fates = (
+                take_packed(intake, sender, by, origin, file, name, one)
+                for file, one in zip(packed, spools, strict=True)
+            )
             for batch in in_batches(fates, BATCH):
                 now = web.clock()
                 web.database.write(lambda s: uploads.record(s, by, upload_id, batch, now))  # noqa: B023 - run at once

@@ -275,6 +275,9 @@ def test_the_form_is_there_before_the_viewer_and_the_viewer_beside_it(site: Site
         width = page.locator("iframe[name=huren-images]").bounding_box()
         assert width is not None
         assert 0.55 < width["width"] / 1366 < 0.62
+        page.click("[data-add-shown]")
+        expect(page.locator(".key-images li")).to_have_count(1)  # what the viewport shows is printed with the report
+        page.wait_for_function("() => document.querySelector('.key-images img').naturalWidth > 0")
         page.locator("a[target=huren-images]").first.click()
         expect(frame.locator("canvas.cornerstone-canvas")).to_have_count(2, timeout=READY)
         with page.context.expect_page() as opened:

@@ -42,9 +42,10 @@ HOMES = {
 }
 # What is English in Chinese too: names of standards, codes, addresses, logins, and what the world's data says.
 SAME_IN_CHINESE = re.compile(
-    r"\b(English|CT|DX|US|HIS|HIS of \w+|DICOM|HL7|MSH-\d|AE|GB18030|UTF-8|GBK|ASCII|ISO \w+ IR \w+|ISO_IR 100|PACS"
+    r"\b(English|CT|DX|US|HIS|HIS of \w+|DICOM|ZIP|HL7|MSH-\d|AE|GB18030|UTF-8|GBK|ASCII|ISO \w+ IR \w+|ISO_IR 100|PACS"
     r"|API|DR|MR|ECG|HEAD|CHEST|ABDOMEN|PV1|ACK|ORR|ORG|Esc|Asia/Shanghai|dimse|mllp|rest|calling|HUREN|H\d+"
-    r"|TS\d+\w*|CH01|CITY|VL01|MOBILE|SHARED|P\d+|\w+\d\b)\b"
+    r"|TS\d+\w*|CH01|CITY|VL01|MOBILE|SHARED|P\d+|\w+\d\b)\b",
+    re.ASCII,  # Chinese characters stand next to a word without a space
 )
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
+from io import BytesIO
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from gateway import uploads
+from gateway.archives import open_archive
 from gateway.spool import IN_MEMORY, Spool
 from gateway.uploads import reason_to_ignore, shown_name
 from interfaces.dicom.files import looks_like_dicom, open_file
@@ -107,6 +112,20 @@ def test_a_body_waits_whole_in_memory_or_in_a_file_without_a_name(tmp_path: Path
         assert (spool.size, spool.too_large) == (len(whole), False)
         assert list(tmp_path.iterdir()) == []
         spool.close()
+
+
+def test_a_file_of_an_archive_is_unpacked_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[type, int]] = []
+
+    def take_file(*said: Any) -> None:
+        seen.append((type(said[-1].obj), len(said[-1])))
+
+    monkeypatch.setattr(uploads, "take_file", take_file)
+    large = discs.image(PixelData=os.urandom(2 * IN_MEMORY))
+    with open_archive(BytesIO(discs.zipped({"IM1": large})), 1 << 30) as packed:
+        spool = Spool(tmp_path, 1 << 30, lambda: True)
+        uploads.take_packed(*(cast(Any, None),) * 4, packed[0], "a.zip", spool)
+    assert seen == [(mmap.mmap, len(large))]
 
 
 def test_what_is_too_large_is_let_go(tmp_path: Path) -> None:
