@@ -262,11 +262,12 @@ def _sections(report: SignedReport, with_pictures: bool) -> list[dict[str, Any]]
 
 
 def _people(report: SignedReport, zone: ZoneInfo) -> list[dict[str, str]]:
-    preliminary = report.status == "preliminary"
+    """Who answers for it. Who withdrew a report has not reviewed its words."""
+    signer, when = ("撤回医师", "撤回时间") if report.status == "withdrawal" else ("审核医师", "签发时间")
     return [
         {"label": "报告医师", "value": report.writer_name or report.signer_name},
-        {"label": "审核医师", "value": "（待审核）" if preliminary else report.signer_name},
-        {"label": "签发时间", "value": _local(report.signed_at, zone)},
+        {"label": signer, "value": "（待审核）" if report.status == "preliminary" else report.signer_name},
+        {"label": when, "value": _local(report.signed_at, zone)},
     ]
 
 
