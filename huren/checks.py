@@ -49,6 +49,10 @@ def run_checks(settings: Settings) -> Iterator[Finding]:
             ("HL7 door", settings.mllp_host, settings.mllp_port),
         ):
             yield _listens(f"{name} {host}:{port}", host, port)
+        words = (
+            f"printed as {settings.reached_at}" if settings.reached_at else "set HUREN_PUBLIC_URL: reports have none"
+        )
+        yield Finding("QR codes", bool(settings.reached_at), words)
         for endpoint in database.read(lambda s: administration.endpoints(s, ADMIN)):
             if endpoint.enabled:
                 yield _listens(

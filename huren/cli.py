@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -79,6 +80,8 @@ def run() -> None:
     from worklist.database import Database
 
     settings = _settings()
+    if not settings.reached_at:  # whoever tries the demo sits at this machine: its reports get their QR codes
+        settings = replace(settings, public_url=f"http://{settings.web_host}:{settings.web_port}")
     logs.configure()
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     upgrade(settings.database_url)

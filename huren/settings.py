@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 PREFIX = "HUREN_"
 DATA = Path("data")
+UNREACHABLE = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 class SettingsWrong(ValueError):
@@ -108,7 +109,8 @@ class Settings:
     public_url: str = _setting(
         "",
         _web_address,
-        "How people outside reach the web door, printed in reports' QR codes. Empty: from web_host and web_port.",
+        "How people outside reach the web door, printed in reports' QR codes. Empty: web_host and web_port, or no QR "
+        "code where those say this machine alone.",
     )
     dimse_host: str = _setting("127.0.0.1", _word, "Address that the DICOM door listens on.")
     dimse_port: int = _setting(11112, port, "Port of the DICOM door.")
@@ -133,9 +135,12 @@ class Settings:
 
     @property
     def reached_at(self) -> str:
-        """The address of the web door as people outside type it, without a slash at the end."""
+        """The address of the web door as people outside type it, without a slash at the end; empty where nobody can
+        reach it: an address of this machine alone must not be sealed into a report."""
+        if self.public_url or self.web_host in UNREACHABLE:
+            return self.public_url
         host = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
-        return self.public_url or f"http://{host}:{self.web_port}"
+        return f"http://{host}:{self.web_port}"
 
     @property
     def seals(self) -> Path:

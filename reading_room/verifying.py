@@ -15,6 +15,7 @@ from typing import Final, Literal
 from cryptography import x509
 
 from gateway.store import ObjectStore
+from interfaces.dicom.metadata import find_bulk
 from reading_room.documents.checking import check_pdf
 from worklist.database import Database
 from worklist.documents import FORMAT, from_canonical
@@ -29,6 +30,7 @@ Outcome = Literal["current", "superseded", "withdrawn", "altered", "unissued", "
 GENUINE: Final = ("current", "superseded", "withdrawn")
 
 CODE_LENGTH: Final = 16
+ENCAPSULATED_DOCUMENT: Final = "00420011"
 _READ_AS: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})  # Crockford's base 32
 
 
@@ -60,8 +62,26 @@ def by_file(database: Database, store: ObjectStore, trusted: Sequence[x509.Certi
     `trusted` are the certificates of the seals here. Raises as `by_code`.
     """
     sha256 = hashlib.sha256(data).hexdigest()
-    standing = database.read(lambda session: verification.by_sha256(session, sha256))
-    return _genuine(store, standing, sha256) if standing else Verdict(offline(trusted, data), sha256=sha256)
+    pdf = enclosed_pdf(data)
+    for digest in (sha256, hashlib.sha256(pdf).hexdigest() if pdf else ""):
+        standing = database.read(lambda session, digest=digest: verification.by_sha256(session, digest))  # type: ignore[misc]
+        if standing:
+            return _genuine(store, standing, sha256)
+    return Verdict(offline(trusted, pdf or data), sha256=sha256)
+
+
+def enclosed_pdf(data: bytes) -> bytes:
+    """The PDF inside a DICOM file (PS3.3 C.24.2), or b"". Around it the file may lawfully differ from what was issued:
+    it leaves under the patient number that its receiver knows."""
+    try:
+        found = find_bulk(data, ENCAPSULATED_DOCUMENT)
+    except BadInput:
+        return b""
+    if found.inflated or len(found.fragments) != 1:
+        return b""
+    at, length = found.fragments[0]
+    document = data[at : at + length]
+    return document.removesuffix(b"\0") if length % 2 == 0 else document  # padded to an even length (PS3.5 7.1)
 
 
 def offline(trusted: Sequence[x509.Certificate], data: bytes) -> Outcome:

@@ -293,6 +293,7 @@ ERRORS: Final[dict[str, str]] = {
     # DICOM
     "not_a_dicom_object": N_("This is no readable DICOM object."),
     "missing_uid": N_("A number (UID) that every object needs is missing: {tag}."),
+    "busy_verifying": N_("Many files are being checked just now. Please try again in a moment."),
     "bad_query_level": N_("The query names no level that this service knows: PATIENT, STUDY, SERIES or IMAGE."),
     "missing_unique_key": N_("The query lacks a number (UID) that it needs: {tag}."),
     "bad_number": N_("A number in the query is wrong: {tag}."),

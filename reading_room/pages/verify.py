@@ -24,11 +24,12 @@ from reading_room.pages.shown import Shown
 from reading_room.verifying import Verdict, masked
 from reading_room.words import N_
 from worklist.actions import verifying as record
-from worklist.errors import BadInput
+from worklist.errors import BadInput, TryLater
 from worklist.people import Actor
 
 router = new_router()
 _AT_ONCE: Final = threading.BoundedSemaphore(4)  # each file takes some tens of megabytes, and anybody may hand one in
+PATIENCE: Final = 2.0  # seconds that a file waits for its turn: the threads that wait are those of all pages
 
 HEADINGS: Final[dict[str, tuple[str, str]]] = {
     "current": ("good", N_("Genuine, and the current version")),
@@ -85,8 +86,12 @@ def verify(request: Request, web: Served, actor: Anybody, sent: Annotated[Sent, 
         verdict = verifying.by_code(web.database, web.store, sent.code)
         return _answered(request, web, actor, verdict, code=sent.code[:40])
     trusted = Seals(web.seals).certificates()
-    with _AT_ONCE:
+    if not _AT_ONCE.acquire(timeout=PATIENCE):
+        raise TryLater("busy_verifying")
+    try:
         verdict = verifying.by_file(web.database, web.store, trusted, sent.file.file.read())
+    finally:
+        _AT_ONCE.release()
     return _answered(request, web, actor, verdict, file_name=(sent.file.filename or "")[-80:])
 
 

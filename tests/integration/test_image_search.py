@@ -160,6 +160,22 @@ def test_one_uid_at_two_institutions_is_two_studies(world: World) -> None:
     assert ids(search(world, admin, patient_id="unlinked-*")) == {first, second}
 
 
+def test_a_case_opens_its_own_study_before_a_prior_with_the_same_uid(world: World) -> None:
+    case, prior = world.ready(), world.ready(town="TS02", procedure="DR-CHEST")
+    own = world.one(Study, Study.id == study_of_case(world, case))
+
+    def same_patient_same_uid(session: Session) -> None:
+        other = session.get_one(Study, study_of_case(world, prior))
+        other.study_instance_uid, other.patient_id = own.study_instance_uid, own.patient_id
+        reading = session.get_one(Reading, case)
+        reading.holder_id, reading.held_until = world.users["reader1"], NOW + timedelta(minutes=30)
+
+    world.database.write(same_patient_same_uid)
+    reader = browser(world, "reader1")
+    assert len(search(world, reader, Root("reading", case))) == 2
+    assert world.ask(imaging.open_study, reader, Root("reading", case), own.study_instance_uid, NOW).id == own.id
+
+
 def test_pages_follow_without_gap_or_double(world: World) -> None:
     made = [
         world.receive(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Any
 
+import httpx
 from pydicom import Dataset, dcmread
 
 from tests.journeys.county import County
@@ -57,6 +59,23 @@ def wrapped(data: bytes) -> bytes:
     return bytes(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength])
 
 
+def from_archive(county: County, study_uid: str, stored: bytes) -> bytes:
+    """The same object as DICOMweb hands it to the reader's program."""
+    ds = dcmread(io.BytesIO(stored))
+    path = f"/dicom-web/studies/{study_uid}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    answer = county.api("reader1").client.get(path, headers={"Accept": "application/dicom; transfer-syntax=*"})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def outcome(county: County, file: bytes) -> str:
+    """What /verify says of a file, to anybody."""
+    answer = httpx.post(f"{county.address}/verify", files={"file": ("report", file)}, timeout=30)
+    found = re.search(r'data-outcome="(\w+)"', answer.text)
+    assert found is not None, answer.text
+    return found[1]
+
+
 def structured(county: County, reading: str) -> Dataset:
     """The structured report."""
     return dcmread(io.BytesIO(fetched(county, f"/api/reports/{reading}.dcm")))
@@ -87,6 +106,11 @@ def test_a_signed_report_is_the_same_document_for_everybody(county: County) -> N
     his.wait_for(1, 20)
     assert in_message(his.received[0]) == pdf
     assert wrapped(fetched(county, f"/api/reports/{reading}.dcm?kind=pdf")) == pdf
+    assert outcome(county, pdf) == "current"
+    # What an archive fetches carries the number that it knows, so it is not the stored file; the PDF inside is.
+    archived = from_archive(county, study_uid, fetched(county, f"/api/reports/{reading}.dcm?kind=pdf"))
+    assert outcome(county, archived) == "current"
+    assert outcome(county, archived.replace(b"/Type", b"/Typo", 1)) == "altered"
     first = structured(county, reading)
     assert (first.PatientID, first.AccessionNumber) == (image.PatientID, accession)
     objects = shown(county, study_uid)

@@ -102,7 +102,8 @@ def of_case(by: Actor, reading_id: str) -> ColumnElement[bool]:
 def open_studies(
     session: Session, by: Actor, root: Root, study_instance_uid: str, now: datetime
 ) -> tuple[OpenStudy, ...]:
-    """All studies of this UID that the actor may look at from `root`, by our id.
+    """All studies of this UID that the actor may look at from `root`, by our id. From the root of a case its own
+    study comes before a prior with the same UID, which a county and a township that both sent it have.
 
     Raises
     ------
@@ -114,6 +115,9 @@ def open_studies(
     ).all()
     if not found:
         raise NotFound("no_such_study")
+    if len(found) > 1 and root.kind == "reading":
+        own = set(session.scalars(select(ReadingStudy.study_id).where(ReadingStudy.reading_id == root.id)))
+        found = [study for study in found if study.id in own] or found
     shown = identities(session, by, found)
     return tuple(
         OpenStudy(

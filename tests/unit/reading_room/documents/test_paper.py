@@ -130,6 +130,15 @@ def test_a_preliminary_report_names_no_reviewer() -> None:
     ]
 
 
+def test_who_withdraws_a_report_is_not_named_as_its_reviewer() -> None:
+    people = _data(report(status="withdrawal", signer_name="方慕云"))["people"]
+    assert people == [
+        {"label": "报告医师", "value": "赵晓敏"},
+        {"label": "撤回医师", "value": "方慕云"},
+        {"label": "撤回时间", "value": "2026-11-22 11:04"},
+    ]
+
+
 def test_the_same_report_gives_the_same_bytes() -> None:
     shown = [Picture(picture(), "图1")]
     first, second = (render(REPORT, shown, verify_url=PAGE, trial=True) for _ in range(2))
