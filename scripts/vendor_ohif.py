@@ -137,6 +137,14 @@ REWRITES: Final = (
         " : name.Alphabetic || characters) ?? name;",
         1,
     ),
+    Rewrite(
+        "no button that would store measurements: reports are written beside the images",
+        "*.js",
+        r"/\*#__PURE__\*/(react\.createElement\([^{]{0,60}\{\s+size: \"sm\",\s+variant: \"ghost\","
+        r"\s+className: \"pl-0\.5\",\s+onClick: e => \{\s+e\.stopPropagation\(\);\s+if \(actions\?\.createSR\))",
+        r"false && \1",
+        1,
+    ),
     Rewrite("source maps that are left out", "*.js", r"//# sourceMappingURL=[^\n]*", ""),
 )
 

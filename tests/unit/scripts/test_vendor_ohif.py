@@ -48,6 +48,8 @@ APP = (
     "i18n.initializing = initI18n();\n"
     "let nameToUse = name.Alphabetic ?? name;\n"
     "createElement('div', {}, \"OHIF Viewer is\", ' ', t('for investigational use only'));\n"
+    '/*#__PURE__*/react.createElement(ui/* .Button */.$nd, {\n size: "sm",\n variant: "ghost",\n'
+    ' className: "pl-0.5",\n onClick: e => {\n e.stopPropagation();\n if (actions?.createSR) {} } })\n'
     "//# sourceMappingURL=app.js.map\n"
 )
 
