@@ -7,7 +7,7 @@ orphan of the object store. A draft that changed meanwhile is refused, and the s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from reading_room import passwords
 from reading_room.documents import making
 from worklist.actions import corrections, reports
 from worklist.actions.reports import Prepared
+from worklist.documents import from_canonical
 from worklist.errors import Forbidden, Refused
 from worklist.facts import ReportDocument, ReportText
 from worklist.people import Actor
@@ -63,9 +64,21 @@ def sign(web: Web, by: Actor, reading_id: str, *, preliminary: bool = False) -> 
 
 
 def withdraw(web: Web, by: Actor, report_id: str, why: str) -> VersionView:
-    """Withdraw a signed report; returns the withdrawal, which goes to everyone who had an earlier version."""
+    """Withdraw a signed report; returns the withdrawal, which goes to everyone who had an earlier version.
+
+    It speaks of the patient and the orders as the version did that it takes back, whatever was learned since: else
+    its receivers would look for it under a name that they never had.
+    """
     now = web.clock()
-    prepared = web.database.read(lambda session: corrections.prepare_withdrawal(session, by, report_id, why, now))
+
+    def read(session: Session) -> tuple[Prepared, str]:
+        prepared = corrections.prepare_withdrawal(session, by, report_id, why, now)
+        return prepared, issued.versions(session, by, report_id, now)[0].document_key
+
+    prepared, key = web.database.read(read)
+    last = from_canonical(web.store.read(key))
+    identity = {name: getattr(last, name) for name in ("patient", "patient_id", "patient_issuer", "orders")}
+    prepared = replace(prepared, report=replace(prepared.report, **identity))
     return _issue(web, by, prepared, corrections.withdraw, now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import subprocess
 from typing import Any
 
 import httpx
@@ -147,6 +148,36 @@ def test_a_signed_report_is_the_same_document_for_everybody(county: County) -> N
     assert county.find_case(accession, status="all") is not None
     assert study["accession_number"] == accession
     assert county.api("reader1").get(f"/api/readings/{reading}")["late_images"] == []
+
+
+def test_a_withdrawal_goes_out_under_the_name_that_was_issued(county: County) -> None:
+    placer, _answer = county.order("TS01", "10001", "王小东", "CT-HEAD")
+    accession = county.accession(placer, "tech1")
+    county.scan("TS01CT", accession, 1)
+    reading = county.case(accession, status="unread")["id"]
+    county.report(reading, findings="右侧基底节区高密度影。", impression="脑出血。")
+    his = county.his["TS01"]
+    his.wait_for(1, 20)
+    news = county.message(
+        "TS01", "EVN|A08|20260302100000", "PID|1||10001^^^^MR||赵六||19990909|F", "PV1|1|O", kind="ADT^A08"
+    )
+    county.tell("TS01", news)
+    admin = county.api("admin")
+    (aside,) = admin.get("/api/set-aside")["items"]
+    admin.post(f"/api/messages/{aside['message_id']}/replay", sure=True)
+    assert county.order_at_home(accession)["patient"]["name"] == "赵六"
+    county.api("senior1").post(f"/api/reports/{reading}/withdraw", reason="患者有误")
+    his.wait_for(2, 20)
+    for message in his.received:
+        assert "王小东" in str(message.segment("PID"))
+        assert "赵六" not in str(message)
+    assert "赵六" not in text_of(fetched(county, f"/api/reports/{reading}.pdf"))
+
+
+def text_of(pdf: bytes) -> str:
+    """The words on the paper."""
+    ran = subprocess.run(["pdftotext", "-", "-"], input=pdf, capture_output=True, check=True)
+    return ran.stdout.decode()
 
 
 def test_a_hostile_name_from_the_order_to_the_paper(county: County) -> None:

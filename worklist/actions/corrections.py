@@ -93,9 +93,10 @@ def give_up_correction(session: Session, by: Actor, reading_id: str, why: str, n
 
 
 def prepare_withdrawal(session: Session, by: Actor, reading_id: str, why: str, now: datetime) -> reports.Prepared:
-    """Read what a withdrawal would say. A senior reader withdraws, with a reason, under the identity last issued.
+    """Read what a withdrawal would say. A senior reader withdraws, with a reason.
 
-    Nobody's lease or draft stands in the way.
+    The caller puts in the identity under which the version was issued: it stands in the document, not here. Nobody's
+    lease or draft stands in the way.
     """
     by.require_scope("sign")
     reading = readings.get(session, by, reading_id)
