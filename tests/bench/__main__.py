@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import orders, pages, reading, receive, report, worklist
+from tests.bench import orders, pages, reading, receive, report, search, worklist
 from tests.bench.measuring import Figure
 
 PARTS = {
@@ -23,6 +23,7 @@ PARTS = {
     "orders": orders.run,
     "pages": pages.run,
     "reading": reading.run,
+    "search": search.run,
 }
 REPETITIONS = 5
 
