@@ -94,7 +94,14 @@ def doors(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Parts]:
             settings.mllp_port,
             MllpLimits(message=settings.largest_message << 10),
         )
-        worker = Worker(database, store, clock, threads=settings.workers, public_url=settings.reached_at)
+        worker = Worker(
+            database,
+            store,
+            clock,
+            threads=settings.workers,
+            public_url=settings.reached_at,
+            ae_title=settings.ae_title,
+        )
         with contextlib.ExitStack() as closing:
             closing.callback(database.close)
             _listen(dimse.start, "DICOM", settings.dimse_host, settings.dimse_port)

@@ -15,6 +15,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.deliver import deliver
+from gateway.dimse.commitment import Commitments
+from gateway.dimse.guard import Limits
+from gateway.dimse.outgoing import Outgoing
 from gateway.prepare import prepare_series
 from gateway.store import ObjectStore
 from worklist import audit, outbox
@@ -36,12 +39,17 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def jobs(database: Database, store: ObjectStore, clock: Clock, public_url: str = "") -> dict[str, Job]:
+def jobs(
+    database: Database, store: ObjectStore, clock: Clock, public_url: str = "", ae_title: str = "HUREN"
+) -> dict[str, Job]:
     """Every kind of job that the lifecycle's table starts."""
+    commitments = Commitments(database, store, clock)
+    outgoing = Outgoing(ae_title, Limits())
     return {
         "check_arrival": lambda id: database.write(lambda s: steps.check_arrival(s, id, clock())),
         "prepare_series": lambda id: prepare_series(database, store, id),
         "escalate_critical": lambda id: database.write(lambda s: critical.escalate(s, id, clock())),
+        "report_commitment": lambda id: commitments.report(id, outgoing),
         "send_delivery": lambda id: _send(database, store, id, clock, public_url),
     }
 
@@ -65,12 +73,13 @@ class Worker:
         threads: int = 4,
         idle: float = 0.5,
         public_url: str = "",
+        ae_title: str = "HUREN",
     ) -> None:
         """`idle` is the pause in seconds between two looks at an empty outbox."""
         self.name = f"worker-{secrets.token_hex(4)}"
         self._database = database
         self._clock = clock
-        self._jobs = jobs(database, store, clock, public_url)
+        self._jobs = jobs(database, store, clock, public_url, ae_title)
         self._idle = idle
         self._stop = threading.Event()
         self._threads = [

@@ -43,6 +43,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "report version": N_("Report version"),
         "critical result": N_("Critical result"),
         "delivery": N_("Delivery"),
+        "commitment": N_("Storage commitment"),
         "late images": N_("Late images"),
         "set aside": N_("Set aside"),
     },
@@ -97,6 +98,9 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "sent": N_("sent"),
         "retrying": N_("trying again"),
         "stuck": N_("stuck"),
+        # storage commitment
+        "asked": N_("asked"),
+        "reported": N_("reported"),
         # late images
         "open": N_("open"),
         "no change": N_("no change"),
@@ -217,6 +221,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "upload": N_("upload"),
     },
     "job": {
+        "report_commitment": N_("tell a device which objects are safely stored"),
         "check_arrival": N_("look whether all images have come"),
         "escalate_critical": N_("escalate a critical result"),
         "send_delivery": N_("send a report"),

@@ -358,6 +358,15 @@ ERRORS: Final[dict[str, str]] = {
     "no_such_step": N_("There is no such procedure step."),
     "bad_step_status": N_("The state of the procedure step is wrong."),
     "missing_step_status": N_("The state of the procedure step is missing."),
+    # Storage commitment
+    "no_such_commitment": N_("There is no such storage commitment."),
+    "no_objects_named": N_("The device named no objects."),
+    "transaction_differs": N_("The device used this Transaction UID before, for other objects."),
+    "device_without_port": N_(
+        "The device did not wait for its storage commitment, and its record names no port. Please enter the port."
+    ),
+    "device_unreachable": N_("The device does not take our connection. Please check its address, port and AE title."),
+    "report_not_taken": N_("The device refused the report of its storage commitment."),
     # Documents
     "fonts_missing": N_("The fonts of the report are not installed. Please run make."),
     "picture_unreadable": N_("A key image cannot be printed."),

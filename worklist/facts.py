@@ -477,9 +477,25 @@ class KnownDevice:
     may_retrieve: bool = False  # query and retrieve
 
 
+@dataclass(frozen=True, slots=True)
+class SopReference:
+    """An object as another message names it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """A device asks us to answer for these objects."""
+
+    transaction_uid: str
+    references: tuple[SopReference, ...]  # each instance once
+
+
 @dataclass(frozen=True)
 class Destination:
-    """Where a device takes C-STORE; its calling AE title is the one it is called by."""
+    """Where a device takes C-STORE and N-EVENT-REPORT; its calling AE title is the one it is called by."""
 
     device: KnownDevice
     address: str  # an IP address

@@ -145,6 +145,13 @@ MOVES: dict[str, tuple[Move, ...]] = {
         *_each("due | sent | retrying", "stick", "stuck"),
         Move("stuck", "replay", "due"),  # its old place in the outbox is due again: no version is overtaken
     ),
+    # A device asks whether we answer for its objects (storage commitment, DICOM PS3.4 annex J).
+    "commitment": (
+        Move(NEW, "ask", "asked", ("report_commitment",)),
+        Move("asked", "verify", "verified"),
+        Move("verified", "stick", "stuck"),
+        *_each("verified | stuck", "report", "reported"),
+    ),
     # Images that came after an issued version: a doctor says what they change.
     "late images": (
         Move(NEW, "arrive", "open"),

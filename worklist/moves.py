@@ -20,6 +20,7 @@ from worklist import lifecycle, outbox
 from worklist.errors import Conflict
 from worklist.people import Actor
 from worklist.tables import (
+    Commitment,
     CriticalResult,
     Delivery,
     LateImages,
@@ -51,6 +52,7 @@ PLACES: dict[str, _Place] = {
     "report version": _Place(ReportVersion),
     "critical result": _Place(CriticalResult),
     "delivery": _Place(Delivery),
+    "commitment": _Place(Commitment),
     "late images": _Place(LateImages),
     "set aside": _Place(SetAside),
 }

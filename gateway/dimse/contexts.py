@@ -26,6 +26,7 @@ from interfaces.dicom.uids import (
 VERIFICATION: Final = "1.2.840.10008.1.1"
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
 PROCEDURE_STEP: Final = "1.2.840.10008.3.1.2.3.3"
+COMMITMENT: Final = "1.2.840.10008.1.20.1"
 # Query/Retrieve information models (PS3.4 C.5.3, C.6): find, move, get.
 PATIENT_ROOT: Final = tuple(f"1.2.840.10008.5.1.4.1.2.1.{service}" for service in (1, 2, 3))
 STUDY_ROOT: Final = tuple(f"1.2.840.10008.5.1.4.1.2.2.{service}" for service in (1, 2, 3))
@@ -91,7 +92,7 @@ class Contexts:
         for uid, offered in syntaxes.items():
             known: Iterable[str] = ()
             role: bool | None = None
-            if uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP):
+            if uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP, COMMITMENT):
                 known = _MESSAGE_SYNTAXES
             elif uid in PATIENT_ROOT + STUDY_ROOT:
                 known = _MESSAGE_SYNTAXES if may_retrieve else ()

@@ -22,11 +22,21 @@ import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_CANCEL, C_GET, C_MOVE, C_STORE
+from pynetdicom.dimse_primitives import C_CANCEL, C_GET, C_MOVE, C_STORE, N_EVENT_REPORT
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext
 
-from gateway.dimse.contexts import FIND, MODALITY_WORKLIST, PATIENT_ROOT, PROCEDURE_STEP, VERIFICATION, Contexts
+from gateway.dimse.commitment import Action, Commitments
+from gateway.dimse.contexts import (
+    COMMITMENT,
+    FIND,
+    MODALITY_WORKLIST,
+    PATIENT_ROOT,
+    PROCEDURE_STEP,
+    VERIFICATION,
+    Contexts,
+)
 from gateway.dimse.faults import describe
 from gateway.dimse.find import ImageFinder
 from gateway.dimse.guard import Guard, GuardedServer, GuardedSocket, Limits
@@ -81,9 +91,12 @@ class Door:
         self._storage = Storage(database, store, clock)
         self._worklist = ModalityWorklist(database, clock)
         self._steps = ProcedureSteps(database, clock)
+        self._commitments = Commitments(database, store, clock)
         self._finder = ImageFinder(database, clock, ae_title)
         self._retrievals = Retrievals(database, store, clock, ae_title, self._limits)
         self._fetching: WeakSet[Association] = WeakSet()  # C-GET: these also answer our C-STOREs
+        self._asked: WeakKeyDictionary[Association, str] = WeakKeyDictionary()  # to be told after the answer
+        self._telling: WeakSet[Association] = WeakSet()  # N-EVENT-REPORT: these also answer ours
         self._devices: WeakKeyDictionary[Association, KnownDevice] = WeakKeyDictionary()
         self._work = threading.Condition()
         self._in_work = 0
@@ -111,6 +124,7 @@ class Door:
             (evt.EVT_C_FIND, self._on_find),
             (evt.EVT_N_CREATE, self._on_create),
             (evt.EVT_N_SET, self._on_set),
+            (evt.EVT_N_ACTION, self._on_action),
         ]
         self._server = GuardedServer(
             self._ae, self._address, self._guard, handlers, on_full=self._on_full, reuse_port=self._reuse_port
@@ -150,7 +164,7 @@ class Door:
         ae.acse_timeout = self._limits.request_seconds
         ae.network_timeout = self._limits.idle_seconds
         ae.dimse_timeout = self._limits.idle_seconds
-        for uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP):
+        for uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP, COMMITMENT):
             ae.add_supported_context(uid)  # `_on_request` puts in their place what fits the caller
         return ae
 
@@ -212,6 +226,8 @@ class Door:
             return
         if isinstance(message, C_STORE) and message.is_valid_response and event.assoc in self._fetching:
             return
+        if isinstance(message, N_EVENT_REPORT) and message.is_valid_response and event.assoc in self._telling:
+            return
         log.warning("message_refused", message=type(message).__name__)
         event.assoc.abort()
 
@@ -261,13 +277,18 @@ class Door:
                 yield FAILED.dataset(), None
 
     def _route_retrieves(self, association: Association, device: KnownDevice) -> None:
-        """Serve C-MOVE and C-GET ourselves (`retrieve` says why), and leave everything else to pynetdicom."""
+        """Serve C-MOVE and C-GET ourselves (`retrieve` says why), and leave everything else to pynetdicom.
+
+        After an N-ACTION was answered, its report may follow.
+        """
         serve = association._serve_request
 
         def route(message: Any, context_id: int) -> None:
             context = association._accepted_cx.get(context_id)
             if context is None or not isinstance(message, C_MOVE | C_GET) or not message.is_valid_request:
                 serve(message, context_id)
+                if context is not None and (asked := self._asked.pop(association, "")):
+                    self._tell(association, context, asked)
                 return
             association.dimse.cancel_req = {}
             with self._working(association):
@@ -306,6 +327,41 @@ class Door:
             )
 
         return self._answered(event, change, busy=N_OUT_OF_RESOURCES, failed=N_FAILED).dataset(), None
+
+    def _on_action(self, event: Event) -> tuple[Dataset, None]:
+        request: Any = event.request
+
+        def ask() -> Status:
+            status, asked = self._commitments.ask(
+                self._devices[event.assoc],
+                event.assoc.requestor.address,
+                Action(
+                    sop_class=str(request.RequestedSOPClassUID or ""),
+                    sop_instance=str(request.RequestedSOPInstanceUID or ""),
+                    action_type=int(request.ActionTypeID or 0),
+                    information=_bytes(request.ActionInformation),
+                    transfer_syntax=str(event.context.transfer_syntax),
+                ),
+            )
+            if asked:
+                self._asked[event.assoc] = asked
+            return status
+
+        return self._answered(event, ask, busy=N_OUT_OF_RESOURCES, failed=N_FAILED).dataset(), None
+
+    def _tell(self, association: Association, context: PresentationContext, asked: str) -> None:
+        """Report a storage commitment on the association on which it was asked for, where that is the only way."""
+        others = []
+        self._telling.add(association)
+        with self._working(association) as is_open:
+            try:
+                if is_open:
+                    others = self._commitments.report_there(association, context, asked)
+            except Exception as error:  # noqa: BLE001 - one report must not end the association: the job comes after it
+                log.warning("commitment_not_reported", commitment=asked, error=describe(error))
+        self._telling.discard(association)
+        for context_id, message in others:
+            association._serve_request(message, context_id)
 
     def _answered(self, event: Event, work: Callable[[], Status], *, busy: Status, failed: Status) -> Status:
         """Run `work`; `busy` when the door is closing, `failed` for what nobody thought of."""

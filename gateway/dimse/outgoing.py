@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
-from pynetdicom import AE, build_context
+from pynetdicom import AE, build_context, build_role
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
@@ -57,8 +57,12 @@ class Outgoing:
         self._guard = Guard(limits)
 
     @contextmanager
-    def association(self, destination: Destination, wanted: Iterable[tuple[str, str]]) -> Iterator[Association]:
-        """An association in which objects of these (SOP class, transfer syntax) can be stored, ended with the block.
+    def association(
+        self, destination: Destination, wanted: Iterable[tuple[str, str]], *, as_scp: bool = False
+    ) -> Iterator[Association]:
+        """An association for these (SOP class, transfer syntax), ended with the block.
+
+        We are their SCU, or propose to be their SCP (role selection, PS3.7 D.3.3.4).
 
         Raises
         ------
@@ -71,12 +75,15 @@ class Outgoing:
         ae.acse_timeout = limits.request_seconds
         ae.network_timeout = limits.idle_seconds
         ae.dimse_timeout = limits.idle_seconds
+        proposed = contexts_for(wanted)
+        roles = [build_role(uid, scp_role=True) for uid in dict.fromkeys(uid for uid, _syntax in proposed)]
         try:
             association = ae.associate(
                 destination.address,
                 destination.port,
-                contexts=[build_context(uid, syntax) for uid, syntax in contexts_for(wanted)],
+                contexts=[build_context(uid, syntax) for uid, syntax in proposed],
                 ae_title=destination.device.ae_title,
+                ext_neg=list(roles) if as_scp else None,
             )
         except Exception as error:
             ae.close()

@@ -17,6 +17,30 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "commitment",
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column(
+            "device_id",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("transaction_uid", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("ae_title", sa.Text(), nullable=False),
+        sa.Column("institutions", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("references", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("failures", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "id", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["device_id"], ["device.id"], name=op.f("fk_commitment_device_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment")),
+        sa.UniqueConstraint("device_id", "transaction_uid", name=op.f("uq_commitment_device_id_transaction_uid")),
+    )
+    op.create_table(
         "upload",
         sa.Column(
             "by_id",
@@ -261,3 +285,4 @@ def downgrade() -> None:
         batch_op.drop_index("ix_upload_institution")
 
     op.drop_table("upload")
+    op.drop_table("commitment")

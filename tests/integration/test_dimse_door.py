@@ -321,7 +321,7 @@ def test_private_and_retired_classes_are_stored_and_jpip_is_not() -> None:
         build_context("1.3.12.2.1107.5.9.1", [implicit]),  # a maker's own
         build_context("1.2.840.10008.5.1.4.1.1.77.1.6", [jpip]),
         build_context("1.2.840.10008.5.1.4.1.2.2.1", [implicit]),  # a query that we do not answer
-        build_context("1.2.840.10008.1.20.1", [implicit]),
+        build_context("1.2.840.10008.5.1.1.9", [implicit]),  # printing
     ]
     supported = {str(c.abstract_syntax): [str(t) for t in c.transfer_syntax] for c in Contexts().supported(proposed)}
     assert supported == {

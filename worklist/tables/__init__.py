@@ -1,6 +1,7 @@
 """The tables. Only modules of `worklist` (and migrations) import them; floors above use actions and queries."""
 
 from worklist.tables.base import Base, new_id
+from worklist.tables.commitments import Commitment
 from worklist.tables.documents import ReportDocument, ReportPrint
 from worklist.tables.ledger import AuditRow, AuditSeal, Counter, Installation, Message, OutboxRow, SetAside, Transition
 from worklist.tables.patients import Patient, PatientIdentifier
@@ -44,6 +45,7 @@ __all__ = [
     "Base",
     "Center",
     "CodeMapping",
+    "Commitment",
     "Counter",
     "CriticalResult",
     "Delivery",

@@ -93,7 +93,7 @@ class DeviceAddress(Base):
     claimed: Mapped[str] = mapped_column(primary_key=True)
     device_id: Mapped[str] = mapped_column(Key, ForeignKey("device.id"), index=True)
     institution_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))  # picked by this name
-    port: Mapped[int | None]  # where it takes C-STORE, so that images may be moved to it; None: nowhere
+    port: Mapped[int | None]  # where it takes C-STORE and N-EVENT-REPORT; None: nowhere
 
 
 class DeviceInstitution(Base):

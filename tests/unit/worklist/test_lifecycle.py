@@ -54,6 +54,7 @@ FINAL = {
     "report version": {"discarded", "withdrawal", "superseded"},
     "critical result": {"disposed", "retracted", "superseded"},
     "delivery": {"acknowledged"},
+    "commitment": {"reported"},
     "late images": {"no change", "addendum", "correction", "seen by the final version"},
     "set aside": {"settled", "dismissed"},
 }
