@@ -189,7 +189,7 @@ def test_the_viewer_steps_and_enlarges(site: Site) -> None:
         page.goto(f"{site.address}/reading/{reading}")
         where = page.locator(".viewer .where")
         expect(where).to_have_text("3 / 5")
-        page.wait_for_function("document.querySelector('.picture img').naturalWidth === 256")
+        page.wait_for_function("() => document.querySelector('.picture img').naturalWidth === 256")
         page.keyboard.press("ArrowRight")
         expect(where).to_have_text("4 / 5")
         page.locator(".picture").hover()
