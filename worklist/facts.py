@@ -3,6 +3,8 @@
 Translators in `interfaces/` turn bytes into these and these into bytes; actions take and return them.
 Missing stays missing: an empty string or ``None`` means "not said", never a made-up value.
 
+Long, since it holds every statement that crosses: there is nothing in it but declarations.
+
 Dates that come from the wire stay as written: DA is ``"YYYYMMDD"`` (a shorter HL7 date stays shorter), TM is
 ``"HHMMSS"`` with an optional fraction. Birth dates never convert. Our own times are aware and in UTC.
 """

@@ -65,32 +65,17 @@ async def studies(request: Request) -> Response:
 
 
 @router.at("/series")
+@router.at("/studies/{study_uid}/series")
 async def series(request: Request) -> Response:
-    """Search for series in all studies."""
+    """Search for series, in all studies or in one; 404 where that is not theirs."""
     return await _search(request, "series")
 
 
 @router.at("/instances")
-async def instances(request: Request) -> Response:
-    """Search for objects in all studies."""
-    return await _search(request, "instance")
-
-
-@router.at("/studies/{study_uid}/series")
-async def series_of_study(request: Request) -> Response:
-    """Search for series of a study; 404 where it is not theirs."""
-    return await _search(request, "series")
-
-
 @router.at("/studies/{study_uid}/instances")
-async def instances_of_study(request: Request) -> Response:
-    """Search for objects of a study; 404 where it is not theirs."""
-    return await _search(request, "instance")
-
-
 @router.at("/studies/{study_uid}/series/{series_uid}/instances")
-async def instances_of_series(request: Request) -> Response:
-    """Search for objects of a series; 404 where the study is not theirs."""
+async def instances(request: Request) -> Response:
+    """Search for objects, in all studies, in one, or in one series; 404 where the study is not theirs."""
     return await _search(request, "instance")
 
 

@@ -8,7 +8,6 @@ settled when the association is made. Handlers here only unpack and hand on.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +16,12 @@ from io import BytesIO
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
-import pydicom.config
 import structlog
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_CANCEL, C_GET, C_MOVE, C_STORE, N_EVENT_REPORT
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 
 from gateway.dimse.commitment import Action, Commitments
@@ -40,6 +37,7 @@ from gateway.dimse.contexts import (
 from gateway.dimse.faults import describe
 from gateway.dimse.find import ImageFinder
 from gateway.dimse.guard import Guard, GuardedServer, GuardedSocket, Limits
+from gateway.dimse.library import abort_on_noise, end_waiting, has_answered, quieten
 from gateway.dimse.modality_worklist import ModalityWorklist
 from gateway.dimse.procedure_step import ProcedureSteps
 from gateway.dimse.refusals import Refusals
@@ -114,10 +112,10 @@ class Door:
 
     def start(self) -> None:
         """Listen. Raises OSError where the address is taken."""
-        _quieten()
+        quieten()
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._on_request),
-            (evt.EVT_CONN_CLOSE, _on_close),
+            (evt.EVT_CONN_CLOSE, end_waiting),
             (evt.EVT_DIMSE_RECV, self._on_message),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
@@ -147,7 +145,7 @@ class Door:
         time.sleep(SETTLE_SECONDS)
         associations = [a for a in self._ae.active_associations if a.is_acceptor]
         for association in associations:
-            while not _has_answered(association) and time.monotonic() < deadline:
+            while not has_answered(association) and time.monotonic() < deadline:
                 time.sleep(0.005)
         self._retrievals.cut_all()
         self._guard.cut_all()
@@ -209,7 +207,7 @@ class Door:
             self._refusals.note(caller, "calling_ae_unknown")
             return CALLING_UNKNOWN
         self._devices[association] = device
-        _abort_on_noise(association)
+        abort_on_noise(association)
         self._route_retrieves(association, device)
         association.acceptor.supported_contexts = self._contexts.supported(
             request.presentation_context_definition_list, may_retrieve=device.may_retrieve
@@ -392,39 +390,5 @@ class Door:
                 self._guard.answered(connection)
 
 
-def _on_close(event: Event) -> None:
-    """End the thread that still waits for the request of a connection which is gone: it takes None for no request."""
-    if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)
-
-
-def _abort_on_noise(association: Association) -> None:
-    """Abort on a command set that makes no message (PS3.7 6.3): pynetdicom's reactor thread would die of it."""
-    receive = association.dimse.receive_primitive
-
-    def careful(primitive: P_DATA) -> None:
-        try:
-            receive(primitive)
-        except Exception as error:  # noqa: BLE001 - whatever the bytes did, it is the caller's message that is wrong
-            log.warning("message_not_decoded", error=describe(error))
-            association.dul.event_queue.put("Evt19")  # "unrecognised or invalid PDU" (PS3.8 table 9-10)
-
-    association.dimse.receive_primitive = careful  # type: ignore[method-assign]
-
-
 def _bytes(data: BytesIO | None) -> bytes:
     return data.getvalue() if data is not None else b""
-
-
-def _has_answered(association: Association) -> bool:
-    return association.dul.to_provider_queue.empty() or not association.dul.is_alive()
-
-
-def _quieten() -> None:
-    """Keep the libraries' own logs and warnings away: they print identifiers, and values that they dislike."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.LOG_REQUEST_IDENTIFIERS = False
-    _config.LOG_RESPONSE_IDENTIFIERS = False
-    for library in ("pynetdicom", "pydicom"):
-        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE

@@ -1,6 +1,6 @@
 """The ground: every table of the first release.
 
-Revision: 0001, the first one.
+Revision: 0001, the first one. Long, since Alembic wrote it from the tables; a revision that has been used stays as it is.
 """
 
 from __future__ import annotations

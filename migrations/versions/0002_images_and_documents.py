@@ -1,4 +1,4 @@
-"""images and documents
+"""Images and documents: reports as documents, uploads, query/retrieve, storage commitment.
 
 Revision: 0002, after 0001.
 """

@@ -7,21 +7,20 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import audit
 from worklist.actions import patients
+from worklist.actions.numbering import accession_number, study_uid
 from worklist.errors import BadInput, Conflict, NotFound, Refused
 from worklist.facts import PRIORITIES, KnownDevice, OrderAnswer, OrderRequest, PatientFacts
 from worklist.moves import begin, can, move
-from worklist.numbers import new_accession_number, new_study_uid
 from worklist.people import Actor, device_actor
 from worklist.tables import (
     CodeMapping,
     Institution,
     Order,
-    Patient,
     Procedure,
     ReadingOrder,
     Study,
@@ -180,7 +179,7 @@ def _new(
         raise BadInput("priority_unknown", priority=request.priority)
     person = patients.take(session, patient, by, institution, now, sure=sure)
     main = patients.main_identifier(patient)
-    accession = _accession(session, device, institution, request, now)
+    accession = accession_number(session, device, institution, request, now)
     procedure = _procedure(session, device.id if device else None, request.procedure_code)
     date, clock = _scheduled(request.scheduled_at, institution)
     order = Order(
@@ -189,7 +188,7 @@ def _new(
         placer_issuer=issuer,
         placer_number=request.placer_number or accession,
         accession_number=accession,
-        study_instance_uid=_study_uid(session, request, institution, person, main.value),
+        study_instance_uid=study_uid(session, request, institution, person, main.value),
         patient_id=person.id,
         patient_value=main.value,
         patient_issuer=main.issuer,
@@ -336,54 +335,6 @@ def _procedure(session: Session, device_id: str | None, code: str) -> Procedure 
     if mapping is not None:
         return session.get(Procedure, mapping.procedure_id)
     return session.scalar(select(Procedure).where(Procedure.code == code, Procedure.enabled))
-
-
-def _accession(
-    session: Session, device: KnownDevice | None, institution: Institution, request: OrderRequest, now: datetime
-) -> str:
-    offered = request.accession_number
-    usable = offered.isascii() and offered.isalnum() and offered == offered.upper() and len(offered) <= 16
-    if device is not None and device.trusts_sender_accession and offered and usable:
-        taken = session.scalar(select(Order.id).where(Order.accession_number == offered))
-        if taken is None:
-            return offered
-        raise Conflict("accession_number_taken")
-    today = now.astimezone(ZoneInfo(institution.timezone)).date()
-    while True:  # a trusted sender may have used one that looks like ours
-        number = new_accession_number(session, today)
-        if session.scalar(select(Order.id).where(Order.accession_number == number)) is None:
-            return number
-
-
-def _study_uid(
-    session: Session, request: OrderRequest, institution: Institution, person: Patient, patient_value: str
-) -> str:
-    """The UID that a HIS supplies, if it is valid and nobody else's; otherwise a new one.
-
-    Images that came under it before their order (an emergency) are no obstacle if they name the same patient.
-    """
-    offered = request.study_instance_uid
-    if offered and _is_uid(offered):
-        others = session.scalar(
-            select(Order.id).where(Order.study_instance_uid == offered, Order.patient_id != person.id).limit(1)
-        )
-        held = session.scalar(
-            select(Study.id)
-            .where(
-                Study.study_instance_uid == offered,
-                or_(Study.institution_id != institution.id, Study.sent_patient_id != patient_value),
-            )
-            .limit(1)
-        )
-        if others is None and held is None:
-            return offered
-    return new_study_uid()
-
-
-def _is_uid(text: str) -> bool:
-    """DICOM PS3.5 9.1."""
-    parts = text.split(".")
-    return len(text) <= 64 and len(parts) > 1 and all(p.isdecimal() and p.isascii() and str(int(p)) == p for p in parts)
 
 
 def _scheduled(stamp: str, institution: Institution) -> tuple[str, str]:

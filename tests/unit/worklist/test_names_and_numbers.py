@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from worklist.actions.configuration import uscc_is_valid
-from worklist.actions.orders import _is_uid, _scheduled
+from worklist.actions.numbering import _is_uid
+from worklist.actions.orders import _scheduled
 from worklist.actions.patients import contradicts, main_identifier, scoped
 from worklist.errors import BadInput
 from worklist.facts import Identifier, PatientFacts, PersonName, Sex
