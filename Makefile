@@ -27,7 +27,7 @@ run: install ## set up, seed the demo county, open all doors on loopback
 	$(BIN)/huren run
 
 test: dev peers ## all tests, against real peers (ARGS= for pytest)
-	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	$(BIN)/python -m tests $(ARGS)
 
 check: dev ## style, types, floors, catalogues
 	$(BIN)/ruff format --check .

@@ -55,6 +55,7 @@ def open_archive(file: IO[bytes], largest: int) -> Iterator[list[Packed]]:
     _check_directory(file)
     try:
         archive = zipfile.ZipFile(file)
+    # NotImplementedError is how zipfile says that a directory entry needs a newer version of the format than it reads.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise BadInput("not_a_zip") from error
     with archive:
@@ -89,6 +90,7 @@ def _opener(
                     if left.bytes < 0 or (size > FLAT and size > STEEPEST * max(info.compress_size, 1)):
                         raise BadInput("zip_grows_too_far")
                     yield piece
+        # NotImplementedError: zipfile's word for a strong encryption or a patched entry, seen only when one is opened.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise BadInput("zip_damaged") from error
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,11 +23,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.meters import Measured
+from gateway.outgoing import NOWHERE, Allowed
 from gateway.store import ObjectStore
+from gateway.tls import Identity
 from worklist import people
 from worklist.database import Database
 from worklist.errors import Forbidden, Refused
-from worklist.people import Actor
+from worklist.people import PROVED_TWICE, Actor
 
 COOKIE: Final = "huren_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -35,15 +39,26 @@ POLL_HEADER: Final = "X-Huren-Poll"
 """A page asks again by itself: that nobody sits there any more is not hidden by it."""
 SIGN_IN_PAGE: Final = "/sign-in"
 PASSWORD_PAGE: Final = "/password"  # noqa: S105 - an address
-PROGRAMS: Final = ("/api", "/dicom-web")
+SECOND_FACTOR_PAGE: Final = "/account/second-factor"
+FOREVER: Final = "public, max-age=31536000, immutable"
+EVENTS: Final = "text/event-stream"
+"""What a page that listens for news accepts; listening is no sign of somebody either."""
+PROGRAMS: Final = ("/api", "/dicom-web", "/fhir", "/metrics")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 LONGEST_BODY: Final = 1024 * 1024  # bytes; reports and settings are far smaller
 LONGEST_UPLOAD: Final = 16 << 30  # bytes; a DVD's ZIP or a long STOW, streamed, each object within its own limit
+LONGEST_DIRECTORY: Final = 32 << 20  # bytes; what a disc says is on it
 LONGEST_DOCUMENT: Final = 20 << 20  # bytes; a report's PDF that somebody wants checked
+BODY_SECONDS: Final = 60.0  # that a body may stand still in all
+SLOWEST_BODY: Final = 2048  # bytes in a second; a township's worst line carries four times that
 ROOMIER: Final = (
-    (re.compile(r"/dicom-web/studies(/[^/]+)?|/api/uploads/[^/]+/(files|archives)"), LONGEST_UPLOAD),
+    (
+        re.compile(r"/dicom-web/studies(/[^/]+)?|/api/uploads/[^/]+/(files|archives|batches|partial-files(/[^/]+)?)"),
+        LONGEST_UPLOAD,
+    ),
     (re.compile(r"/verify"), LONGEST_DOCUMENT),
+    (re.compile(r"/upload/contents"), LONGEST_DIRECTORY),
 )
 """Addresses that take more than `LONGEST_BODY`. The first two only ever see pieces of it."""
 TOUCH_EVERY: Final = timedelta(minutes=1)
@@ -66,8 +81,32 @@ class NotSignedIn(Refused):
     """Nobody is signed in, or the token is unknown: 401 for programs, the sign-in page for people."""
 
 
-class PasswordMustChange(Forbidden):
+class NotReady(Forbidden):
+    """Signed in, and something must be done on one `page` before anything else works."""
+
+    page = "/"
+
+
+class PasswordMustChange(NotReady):
     """Signed in with a first-run password: nothing else works until it is changed."""
+
+    page = PASSWORD_PAGE
+
+
+class SecondFactorMissing(NotReady):
+    """A role of theirs needs a second factor: nothing else works until it is set up."""
+
+    page = SECOND_FACTOR_PAGE
+
+
+@dataclass(frozen=True)
+class SignInProvider:
+    """An OpenID Connect provider that people may sign in with."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    name: str = ""  # as the button calls it
 
 
 @dataclass(frozen=True)
@@ -84,6 +123,12 @@ class Web:
     largest_object: int = 512 << 20  # bytes of one DICOM object
     spool: Path | None = None  # where long bodies wait; None: wherever the system keeps temporary files
     reserve: int = 0  # free bytes of the disk that uploads must leave
+    ae_title: str = "HUREN"  # what devices are called with when somebody asks whether they are there
+    identity: Identity | None = None  # our certificate towards devices that are called over TLS
+    second_factor_roles: frozenset[str] = frozenset()  # whoever has one of these needs a second factor
+    notice_hosts: Allowed = NOWHERE  # where notices may go out of the house
+    provider: SignInProvider | None = None  # who else may say who somebody is
+    identifier_systems: Mapping[str, str] = field(default_factory=dict)  # key: URI, see interfaces.fhir.systems
     touched: dict[str, datetime] = field(default_factory=dict, repr=False, compare=False)
     """When this process last noted that a session is in use."""
 
@@ -141,13 +186,28 @@ async def require_actor(request: Request) -> Actor:
     ------
     NotSignedIn
         ``not_signed_in``.
-    PasswordMustChange
-        ``password_must_change`` in a browser session; a token was made on purpose and goes on working.
+    PasswordMustChange, SecondFactorMissing
+        ``password_must_change``, ``second_factor_must_begin`` in a browser session; a token was made on purpose and
+        goes on working.
     """
     actor = await signed_in(request)
-    if actor.must_change_password and actor.session_id:
-        raise PasswordMustChange("password_must_change")
+    require_ready(web_of(request), actor)
     return actor
+
+
+def require_ready(web: Web, actor: Actor) -> None:
+    """Raise `NotReady` (as `require_actor`) for a browser whose person must do something else first."""
+    if not actor.session_id:
+        return
+    if actor.must_change_password:
+        raise PasswordMustChange("password_must_change")
+    if needs_second_factor(web, actor) and actor.way not in PROVED_TWICE:
+        raise SecondFactorMissing("second_factor_must_begin")
+
+
+def needs_second_factor(web: Web, actor: Actor) -> bool:
+    """Whether a role of the actor needs a second factor here."""
+    return any(role in web.second_factor_roles for role, _center in actor.roles)
 
 
 Acting = Annotated[Actor, Depends(require_actor)]
@@ -155,18 +215,18 @@ Acting = Annotated[Actor, Depends(require_actor)]
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the answer is for a program: everything under ``/api`` and ``/dicom-web``."""
+    """Whether the answer is for a program: everything under `PROGRAMS`."""
     return any(request.url.path == root or request.url.path.startswith(f"{root}/") for root in PROGRAMS)
 
 
-def page_for(request: Request, error: NotSignedIn | PasswordMustChange) -> Response:
+def page_for(request: Request, error: NotSignedIn | NotReady) -> Response:
     """Send a browser to the page where it can go on; htmx is told to load that page as a whole."""
-    page = PASSWORD_PAGE
+    page = SIGN_IN_PAGE if isinstance(error, NotSignedIn) else error.page
     if isinstance(error, NotSignedIn):
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         page = SIGN_IN_PAGE if request.method != "GET" else f"{SIGN_IN_PAGE}?next={quote(wanted)}"
     if request.headers.get("HX-Request") == "true":
-        page = SIGN_IN_PAGE if isinstance(error, NotSignedIn) else PASSWORD_PAGE
+        page = SIGN_IN_PAGE if isinstance(error, NotSignedIn) else error.page
         return Response(status_code=401, headers={"HX-Redirect": page})
     return Response(status_code=303, headers={"Location": page})
 
@@ -212,13 +272,15 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
         is_static = scope["path"].startswith("/static/")
+        # An address with the mark of its content never means anything else.
+        kept = FOREVER if scope["query_string"].startswith(b"v=") else "public, max-age=3600"
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     if name == "Cache-Control" and is_static:
-                        value = "public, max-age=3600"
+                        value = kept
                     headers.setdefault(name, value)
             await send(message)
 
@@ -231,8 +293,8 @@ def longest_body(path: str) -> int:
 
 
 class BodyLimits:
-    """Lets nobody send more than an address takes, announced or not. The refusal is raised where the body is read, so
-    that it reaches the person in their words (413)."""
+    """Lets nobody send more than an address takes, announced or not, or so slowly that only a connection is held. The
+    refusal is raised where the body is read, so that it reaches the person in their words (413, 408)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -245,14 +307,21 @@ class BodyLimits:
         limit = longest_body(scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         too_long = announced.isdecimal() and int(announced) > limit
-        size = 0
+        size, began, is_whole = 0, time.monotonic(), False
 
         async def within_limit() -> Message:
-            nonlocal size
+            nonlocal size, is_whole
             if too_long:
                 raise HTTPException(413)
-            message = await receive()
+            if is_whole:  # somebody waits for the caller to leave
+                return await receive()
+            patience = BODY_SECONDS + size / SLOWEST_BODY - (time.monotonic() - began)
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, patience))
+            except TimeoutError as error:
+                raise HTTPException(408) from error
             size += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if size > limit:
                 raise HTTPException(413)
             return message
@@ -261,9 +330,10 @@ class BodyLimits:
 
 
 def protect(app: FastAPI) -> None:
-    """Give the app the limits and headers that every HTTP door needs."""
+    """Give the app the limits and headers that every HTTP door needs, and the clock that times its answers."""
     app.add_middleware(BodyLimits)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measured)
 
 
 async def _find_actor(request: Request) -> Actor | None:
@@ -288,7 +358,7 @@ async def _find_actor(request: Request) -> Actor | None:
     if request.method not in SAFE_METHODS:
         check_own_origin(request)
         await _check_csrf(request, actor)
-    if POLL_HEADER not in request.headers:
+    if POLL_HEADER not in request.headers and request.headers.get("Accept") != EVENTS:
         await _touch(web, actor.session_id, now)
     return actor
 
@@ -302,6 +372,7 @@ async def _check_csrf(request: Request, actor: Actor) -> None:
         offered = value if isinstance(value, str) else ""
     if not secrets.compare_digest(offered.encode("utf-8", "surrogatepass"), actor.csrf.encode()):
         await request.close()  # files of the form, spooled to disk
+        await request.close()  # a file that came with the form
         raise Forbidden("csrf_wrong")
 
 

@@ -1,14 +1,15 @@
 """The object store: the truth for bytes. What `put` has returned survives a power cut.
 
 A key is ours alone: nothing of it comes from the wire, so no caller can name a file. `FolderStore` keeps each
-object as one file that is written under another name, flushed, renamed into place and flushed again with its
-folder; no reader ever sees half an object, and a crash leaves all of it or a leftover that `sweep` removes.
+object as one file. It is written under another name, renamed into place and flushed with its folder, or (where many
+are expected) written into a file that was made, named and flushed beforehand, and flushed once (`gateway.blanks`).
+Readers know keys from rows, which come after that: none ever sees half an object. A crash leaves a half-written or
+empty file that `sweep` removes, or one that no row refers to.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import mmap
@@ -21,16 +22,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from gateway.blanks import DICOM, FLAGS, Blanks, is_blank, sweep_blanks
+from gateway.incoming import Incoming, Room, trouble
+from gateway.partial_files import PartialFiles
 from worklist.errors import Broken, TryLater
 from worklist.facts import StoredBytes
 
 KEY: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{32}\.[a-z0-9]{1,8}")
+KIND: Final = re.compile(r"[a-z0-9]{1,8}")
 INCOMING: Final = "incoming"  # the folder of half-written files
+PARTIAL: Final = "partial"  # the folder of files that browsers send in pieces, for as long as days
 MARKER: Final = "store-id"
 FOLDER_TURN: Final = 256  # objects until another folder is chosen
-
-# The disk is full for now; whatever else goes wrong needs a person.
-PASSING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class ObjectStore(Protocol):
@@ -40,6 +43,9 @@ class ObjectStore(Protocol):
         self, body: Iterable[bytes], head: bytes = b"", *, kind: str = "dcm", into_reserve: bool = False
     ) -> StoredBytes:
         """Keep `head` and `body` as one object; return only when a power cut cannot take it back."""
+
+    def begin(self, head: bytes = b"", *, kind: str = "dcm", into_reserve: bool = False) -> Incoming:
+        """An object that is written piece by piece, while it still arrives."""
 
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading."""
@@ -62,6 +68,10 @@ class ObjectStore(Protocol):
     def free_bytes(self) -> int:
         """Bytes that may still be written."""
 
+    @property
+    def partial_files(self) -> PartialFiles:
+        """Files that are still on their way from browsers."""
+
 
 def mapped(store: ObjectStore, key: str) -> memoryview:
     """An object as a view of its file's pages; the file is closed with the last view of it.
@@ -78,7 +88,7 @@ def mapped(store: ObjectStore, key: str) -> memoryview:
 class FolderStore:
     """An object store in a POSIX folder, which several threads and processes may share."""
 
-    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int = 0, spool_bytes: int = 0, blanks: int = 0) -> None:
         """Open the store in `root`, making it where it does not exist yet.
 
         Parameters
@@ -86,7 +96,11 @@ class FolderStore:
         root
             The folder. Objects and half-written files must lie on one file system, so it may hold no mounts.
         reserve_bytes
-            Free space in bytes below which `put` refuses, except for what may go `into_reserve` (reports).
+            Free space in bytes below which `put` and `begin` refuse, except for what may go `into_reserve` (reports).
+        spool_bytes
+            Bytes that files of half-written objects may have together in this process, 0 for any number.
+        blanks
+            How many files are made at once for DICOM objects that are expected; 0: none, each when it comes.
 
         Raises
         ------
@@ -95,21 +109,31 @@ class FolderStore:
         """
         self.root = root
         self.reserve_bytes = reserve_bytes
+        self.room = Room(spool_bytes, self._ask_for_space)
+        self.partial_files = PartialFiles(root / PARTIAL, self._ask_for_space)
+        self._reserve = Room(0, lambda: None)
         self._opened_at = time.time()
-        self._durable: set[Path] = set()  # folders whose own entry is known to be on the disk
+        self._durable: set[str] = set()  # folders whose own entry is known to be on the disk
+        self._flushers: dict[str, _Flusher] = {}
         self._lock = threading.Lock()
+        self._root, self._incoming = str(root), str(root / INCOMING)
         self._folder, self._left = "", 0
+        self._blanks: Blanks | None = None
+        if blanks:
+            self._blanks = Blanks(
+                root, blanks, lambda: self._new_key(DICOM), self._prepare, lambda folder: self._flusher(folder).flush()
+            )
         try:
             (root / INCOMING).mkdir(parents=True, exist_ok=True, mode=0o700)
             if not (root / MARKER).exists():
                 self._make_marker()
         except OSError as error:
-            raise _trouble(error) from error
+            raise trouble(error) from error
 
     def put(
         self, body: Iterable[bytes], head: bytes = b"", *, kind: str = "dcm", into_reserve: bool = False
     ) -> StoredBytes:
-        """Keep `head` followed by `body` as one object: write, fsync, rename, fsync of the folder.
+        """Keep `head` followed by `body` as one object: write, rename, fsync of file and folder.
 
         Parameters
         ----------
@@ -129,37 +153,73 @@ class FolderStore:
         Broken
             ``store_failed`` on any other error of the disk. Nothing is kept in either case.
         """
-        if not into_reserve and self.free_bytes() < self.reserve_bytes:
-            raise TryLater("out_of_space")
-        key = self._new_key(kind)
+        with self.begin(head, kind=kind, into_reserve=into_reserve) as incoming:
+            for piece in body:
+                incoming.write(piece)
+            return incoming.finish()
+
+    def begin(self, head: bytes = b"", *, kind: str = "dcm", into_reserve: bool = False) -> Incoming:
+        """An object that is written piece by piece, while it still arrives; parameters and errors as `put`.
+
+        Nothing touches the disk before the pieces outgrow the memory they may have, or `Incoming.finish`.
+        """
+        room = self._reserve if into_reserve else self.room
+        room.ask()
+        if not KIND.fullmatch(kind):
+            raise Broken("bad_store_key")
+        return Incoming(_Home(self, kind), head, room)
+
+    def put_back(self, key: str, body: Iterable[bytes]) -> str:
+        """Keep bytes under the key that they had before: of a backup, or out of one. Returns their SHA-256.
+
+        Durable as with `put`, except that the folder's own flush is left to `flush_folders`, once for many.
+
+        Raises
+        ------
+        TryLater, Broken
+            as `put`; ``bad_store_key``. Nothing is kept then.
+        """
         target = self.path(key)
-        whole, inner, size = hashlib.sha256(head), hashlib.sha256(), len(head)
+        digest = hashlib.sha256()
         temporary = self.root / INCOMING / f"{os.getpid()}-{secrets.token_hex(8)}"
-        made = temporary
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells the sweep of another process: in use
-                _write(descriptor, head)
-                for piece in body:
-                    whole.update(piece)
-                    inner.update(piece)
-                    size += len(piece)
-                    _write(descriptor, piece)
-                os.fsync(descriptor)
+            with self._lock:
                 self._make_durable(target.parent)
+            with temporary.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # tells the sweep of another process: in use
+                for piece in body:
+                    digest.update(piece)
+                    file.write(piece)
+                file.flush()
+                os.fchmod(file.fileno(), 0o600)
+                os.fsync(file.fileno())
                 temporary.rename(target)
-                made = target
-                _fsync_folder(target.parent)
-            finally:
-                os.close(descriptor)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                made.unlink()
-            if isinstance(error, OSError):
-                raise _trouble(error) from error
-            raise
-        return StoredBytes(key, size, whole.hexdigest(), inner.hexdigest())
+        except OSError as error:
+            raise trouble(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return digest.hexdigest()
+
+    def flush_folders(self, keys: Iterable[str]) -> None:
+        """Make the names of objects that were put back durable."""
+        try:
+            for folder in {key.rpartition("/")[0] for key in keys}:
+                _fsync_folder(self.root / folder)
+        except OSError as error:
+            raise trouble(error) from error
+
+    def become(self, marker: str) -> None:
+        """Take the id of the store whose objects are put back here: the database knows its store by it."""
+        temporary = self.root / INCOMING / f"{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            with temporary.open("x", encoding="ascii") as file:
+                file.write(marker + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.root / MARKER)
+            _fsync_folder(self.root)
+        except OSError as error:
+            raise trouble(error) from error
 
     def path(self, key: str) -> Path:
         """The file of `key`. Raises Broken (``bad_store_key``) for anything that this store did not make."""
@@ -174,7 +234,7 @@ class FolderStore:
         except FileNotFoundError as error:
             raise Broken("object_missing", key=key) from error
         except OSError as error:
-            raise _trouble(error) from error
+            raise trouble(error) from error
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises Broken (``object_missing``) when it is not there."""
@@ -190,13 +250,13 @@ class FolderStore:
         try:
             self.path(key).unlink(missing_ok=True)
         except OSError as error:
-            raise _trouble(error) from error
+            raise trouble(error) from error
 
     def keys(self) -> Iterator[str]:
-        """All keys held, in no order: what a reconciliation compares with the database."""
+        """All keys held, in no order: what a reconciliation compares with the database. Blanks are none."""
         for file in self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
             key = file.relative_to(self.root).as_posix()
-            if KEY.fullmatch(key):
+            if KEY.fullmatch(key) and not is_blank(file):
                 yield key
 
     def sweep(self) -> int:
@@ -209,7 +269,13 @@ class FolderStore:
                     removed += 1
             except FileNotFoundError:
                 pass  # finished, or swept by another process
+        sweep_blanks(self.root, _is_abandoned)
         return removed
+
+    def close(self) -> None:
+        """Remove the files that were made for objects that did not come."""
+        if self._blanks is not None:
+            self._blanks.close()
 
     def marker(self) -> str:
         """The id of this store. Raises Broken (``store_missing``) when another folder lies in its place."""
@@ -223,25 +289,38 @@ class FolderStore:
         try:
             found = os.statvfs(self.root)
         except OSError as error:
-            raise _trouble(error) from error
+            raise trouble(error) from error
         return found.f_bavail * found.f_frsize
+
+    def _ask_for_space(self) -> None:
+        if self.free_bytes() < self.reserve_bytes:
+            raise TryLater("out_of_space")
+
+    def _prepare(self, folder: str) -> None:
+        if folder not in self._durable:
+            self._make_durable(Path(folder))
+
+    def _flusher(self, folder: str) -> _Flusher:
+        with self._lock:
+            return self._flushers.setdefault(folder, _Flusher(folder))
 
     def _new_key(self, kind: str) -> str:
         """A new key. Neighbours in time share a folder, since a new one costs a flush of its own."""
         with self._lock:
             if self._left == 0:
                 self._folder, self._left = f"{secrets.token_hex(1)}/{secrets.token_hex(1)}", FOLDER_TURN
+                self._flushers.clear()  # whoever still waits for one holds it
             self._left -= 1
             return f"{self._folder}/{secrets.token_hex(16)}.{kind}"
 
     def _make_durable(self, folder: Path) -> None:
         """Make a folder whose entry survives. One that exists may be another's that is not flushed yet."""
-        if folder == self.root or folder in self._durable:
+        if folder == self.root or str(folder) in self._durable:
             return
         self._make_durable(folder.parent)
         folder.mkdir(exist_ok=True, mode=0o700)
         _fsync_folder(folder.parent)
-        self._durable.add(folder)
+        self._durable.add(str(folder))
 
     def _make_marker(self) -> None:
         temporary = self.root / INCOMING / f"{os.getpid()}-{secrets.token_hex(8)}"
@@ -256,13 +335,81 @@ class FolderStore:
         _fsync_folder(self.root)
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class _Home:
+    """Of one object: a blank, or a temporary file that gets its name when it is written.
+
+    One that does not come whole at once gets no blank: nobody is to take a half-written file for an object.
+    """
+
+    def __init__(self, store: FolderStore, kind: str) -> None:
+        self._store, self._kind = store, kind
+        self._key = self._path = ""
+
+    def open(self, is_whole: bool) -> int:
+        store = self._store
+        blank = store._blanks.take() if store._blanks is not None and is_whole and self._kind == DICOM else None
+        if blank is not None:
+            self._key, self._path = blank.key, blank.path
+            return blank.descriptor
+        self._path = f"{store._incoming}/{os.getpid()}-{secrets.token_hex(8)}"
+        descriptor = os.open(self._path, FLAGS, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells the sweep of another process: in use
+        return descriptor
+
+    def settle(self, descriptor: int) -> str:
+        """The rename comes before the flush: file systems with a journal then bring file and name to the disk in one
+        go, and the folder's fsync finds nothing left to do."""
+        if self._key:
+            os.fsync(descriptor)
+            return self._key
+        key = self._store._new_key(self._kind)
+        target = f"{self._store._root}/{key}"
+        folder = target.rpartition("/")[0]
+        self._store._prepare(folder)
+        os.rename(self._path, target)  # noqa: PTH104 - a path object for each object costs more than the call
+        self._path = target
+        os.fsync(descriptor)
+        self._store._flusher(folder).flush()
+        return key
+
+    def remove(self) -> None:
+        os.unlink(self._path)  # noqa: PTH108 - as above
 
 
-def _fsync_folder(folder: Path) -> None:
+class _Flush:
+    """One fsync of a folder, and how it went."""
+
+    __slots__ = ("error", "is_done")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.error: OSError | None = None
+
+
+class _Flusher:
+    """The fsync of one folder for several threads: each waits for one that began after its own rename."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._next = _Flush()
+        self._turn = threading.Lock()
+
+    def flush(self) -> None:
+        """Return when the folder is durable as it is now. Raises OSError, for everyone who waited for the same one."""
+        flush = self._next
+        with self._turn:
+            if not flush.is_done:
+                self._next = _Flush()  # for whoever comes from here on
+                try:
+                    _fsync_folder(self._folder)
+                except OSError as error:
+                    flush.error = error
+                flush.is_done = True
+        if flush.error is not None:
+            raise OSError(flush.error.errno, "fsync") from flush.error
+
+
+def _fsync_folder(folder: Path | str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -277,11 +424,3 @@ def _is_abandoned(file: Path) -> bool:
         except BlockingIOError:
             return False
     return True
-
-
-def _trouble(error: OSError) -> TryLater | Broken:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TryLater("out_of_space")
-    if error.errno in PASSING:
-        return TryLater("store_busy")
-    return Broken("store_failed", errno=errno.errorcode.get(error.errno or 0, "unknown"))

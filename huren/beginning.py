@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from huren.jobs import utc_now
+from huren.kinds import utc_now
 from huren.migrate import upgrade
 from huren.settings import Settings
 from reading_room.passwords import hash_password, make_password

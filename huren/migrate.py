@@ -16,11 +16,14 @@ import migrations
 from worklist.tables import Base
 
 PLACE = Path(migrations.__file__).parent
+WAIT_SECONDS = 600  # for another process that migrates the same SQLite file
 LOCK = 0x4855_5245  # "HURE": one process migrates a PostgreSQL database at a time
 
 
-def upgrade(url: str) -> str:
-    """Migrate `url` to the newest revision and return its name. Safe to call from several processes at once.
+def upgrade(url: str, revision: str = "head") -> str:
+    """Migrate `url` to the newest revision, or to `revision`, and return its name.
+
+    Safe to call from several processes at once.
 
     A new SQLite file and its folder are made. Everything runs in one transaction: a failed migration leaves the
     database as it was.
@@ -28,7 +31,10 @@ def upgrade(url: str) -> str:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, isolation_level=None if parsed.get_backend_name() != "sqlite" else "AUTOCOMMIT")
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": WAIT_SECONDS})
+    else:
+        engine = create_engine(url)
     try:
         with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
@@ -36,14 +42,14 @@ def upgrade(url: str) -> str:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(connection), revision)
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("COMMIT")
             else:
                 connection.commit()
     finally:
         engine.dispose()
-    return newest()
+    return newest() if revision == "head" else revision
 
 
 def newest() -> str:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy.orm import Session
 
 from worklist import audit
+from worklist.actions import sign_in as sign_in_rules
 from worklist.actions import users
+from worklist.actions.sign_in import Entry
 from worklist.database import Database
 from worklist.errors import BadInput, Forbidden
-from worklist.people import Actor, open_session
+from worklist.people import Actor
+
+T = TypeVar("T")
 
 SHORTEST: Final = 10  # characters
 LONGEST: Final = 256
@@ -62,18 +67,33 @@ def make_password() -> str:
     return secrets.token_urlsafe(12)
 
 
-def sign_in(database: Database, login: str, password: str, address: str, now: datetime) -> str:
-    """Check a login and begin a session; returns the cookie's secret.
+def sign_in(database: Database, login: str, password: str, address: str, now: datetime) -> Entry:
+    """Check a login and begin a session, which waits for the code of the second factor if the person has one.
 
     Raises
     ------
     Forbidden
-        ``sign_in_failed``: unknown, wrong, locked and disabled are not told apart.
+        ``sign_in_failed``: unknown, wrong, locked and disabled are not told apart. ``sign_in_too_soon``: too many
+        failures from this address; ``seconds`` to wait.
     """
-    user_id = _check(database, login, password, address, now)
-    if user_id is None:
+    require_patience(database, address, now)
+
+    def enter(session: Session, user_id: str) -> Entry | None:
+        if sign_in_rules.waits(session, address, now):
+            return None  # others from there failed while this one was being hashed
+        return sign_in_rules.enter(session, user_id, address, now, "password")
+
+    entry = _check(database, login, password, address, now, enter, counts_for_address=True)
+    if entry is None:
         raise Forbidden("sign_in_failed")
-    return database.write(lambda session: open_session(session, user_id, address, now))
+    return entry
+
+
+def require_patience(database: Database, address: str, now: datetime) -> None:
+    """Raise `Forbidden` (``sign_in_too_soon``) while this address has to wait after its failures."""
+    seconds = database.read(lambda session: sign_in_rules.waits(session, address, now))
+    if seconds:
+        raise Forbidden("sign_in_too_soon", seconds=seconds)
 
 
 def verify(database: Database, by: Actor, password: str, now: datetime) -> None:
@@ -84,7 +104,7 @@ def verify(database: Database, by: Actor, password: str, now: datetime) -> None:
     Forbidden
         ``password_wrong``.
     """
-    if _check(database, by.name, password, by.address, now, note_success=False) is None:
+    if _check(database, by.name, password, by.address, now, lambda _session, user_id: user_id) is None:
         raise Forbidden("password_wrong")
 
 
@@ -105,9 +125,16 @@ def change(database: Database, by: Actor, old: str, new: str, now: datetime, has
 
 
 def _check(
-    database: Database, login: str, password: str, address: str, now: datetime, *, note_success: bool = True
-) -> str | None:
-    """The user's id if login and password are right and the account is not locked; the try is recorded."""
+    database: Database,
+    login: str,
+    password: str,
+    address: str,
+    now: datetime,
+    then: Callable[[Session, str], T | None],
+    *,
+    counts_for_address: bool = False,
+) -> T | None:
+    """What `then` says if login and password are right and the account is not locked; the try is recorded."""
     login = login[:64] if login.isprintable() else ""
 
     def look_up(session: Session) -> tuple[str, str]:
@@ -117,16 +144,20 @@ def _check(
     user_id, password_hash = database.read(look_up)
     right = matches(password_hash, password[: LONGEST + 1])
 
-    def note(session: Session) -> str | None:
+    def note(session: Session) -> T | None:
         user = users.find_login(session, login) if user_id else None
-        if user is None or users.is_locked(user, now):
+        locked = user is None or users.is_locked(user, now)
+        if counts_for_address and (locked or not right):
+            sign_in_rules.note_failure(session, address, now)
+        if user is None or locked:
             # One row, as for a known login: no difference in time tells whether the account is there.
             who = Actor(id=user_id, name=user.login if user is not None else "unknown", address=address)
             audit.note(session, who, "sign-in refused", now, thing="user", thing_id=user_id)
             return None
-        if note_success or not right:
-            users.note_sign_in(session, user.id, address, right, now)
-        return user.id if right else None
+        if not right:
+            users.note_sign_in(session, user.id, address, False, now)
+            return None
+        return then(session, user.id)
 
     return database.write(note)
 

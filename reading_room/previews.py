@@ -1,20 +1,18 @@
-"""Rendered pictures of images for the pages: by permission, from the object store, a few at a time."""
+"""Rendered pictures of images for the pages: by permission, from the object store, made in a child."""
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 from typing import Final
 
+from gateway.children import children
 from gateway.store import ObjectStore
-from interfaces.dicom.preview import frame_png
 from worklist.database import Database
 from worklist.people import Actor
 from worklist.queries import reports
 
 SMALLEST: Final = 32  # pixels
 LARGEST: Final = 2048
-_AT_ONCE: Final = threading.BoundedSemaphore(4)  # decoding takes a core and some tens of megabytes
 
 
 def mark_of(instance_id: str, frame: int, side: int) -> str:
@@ -44,7 +42,8 @@ def draw(store: ObjectStore, store_key: str, frame: int, side: int) -> bytes:
     Raises
     ------
     BadInput
-        ``no_preview``, ``no_such_frame``.
+        ``no_preview``, ``no_such_frame``, ``decoder_gave_up``.
+    TryLater
+        ``decoders_busy``.
     """
-    with _AT_ONCE:
-        return frame_png(store.read(store_key), frame, max_side=side)
+    return children().png(store, store_key, frame, side)

@@ -10,13 +10,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
-from gateway import dicomweb
+from gateway import dicomweb, fhir
 from gateway.dicomweb.roots import is_dicomweb
-from gateway.http import NotSignedIn, PasswordMustChange, page_for, protect, wants_json
+from gateway.http import HEADERS, NotReady, NotSignedIn, page_for, protect, wants_json
 from reading_room import api, pages
 from reading_room.api import answers
+from reading_room.packing import PackedFiles
 from reading_room.pages.frame import error_page
 from worklist.errors import Broken, HurenError
 
@@ -36,9 +36,11 @@ def add_routes(app: FastAPI) -> None:
         app.include_router(router, prefix="/api")
     for router in dicomweb.ROUTERS:
         app.include_router(router)
+    for router in fhir.ROUTERS:
+        app.include_router(router)
     for router in pages.routers:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", PackedFiles(directory=STATIC), name="static")
     app.add_exception_handler(HurenError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
@@ -46,7 +48,7 @@ def add_routes(app: FastAPI) -> None:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, NotSignedIn | PasswordMustChange) and not wants_json(request):
+    if isinstance(error, NotSignedIn | NotReady) and not wants_json(request):
         return page_for(request, error)
     if isinstance(error, Broken):
         log.error("request broke", code=error.code, method=request.method, path=_pattern(request))
@@ -56,7 +58,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _fail(request: Request, error: Exception) -> Response:
     """An error that nobody foresaw: it is logged, and the person learns only that it happened."""
     log.error("request broke", error=type(error).__name__, method=request.method, path=_pattern(request))
-    return await _answer(request, Broken("unexpected_error"))
+    answer = await _answer(request, Broken("unexpected_error"))
+    for name, value in HEADERS.items():  # this answer is given outside all middleware
+        answer.headers.setdefault(name, value)
+    return answer
 
 
 def _pattern(request: Request) -> str:
@@ -66,6 +71,8 @@ def _pattern(request: Request) -> str:
 
 async def _answer(request: Request, error: Exception) -> Response:
     """A refusal as JSON for programs, as a page for people."""
+    if fhir.is_fhir(request):
+        return answers.refused_resource(request, error)
     if wants_json(request):
         status = dicomweb.status_of(error) if is_dicomweb(request) else None
         return answers.refusal(request, error, status)

@@ -6,23 +6,36 @@ orphan of the object store. A draft that changed meanwhile is refused, and the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy.orm import Session
 
 from gateway.http import Web
-from reading_room import passwords
+from reading_room import passwords, second_factor
 from reading_room.documents import making
-from worklist.actions import corrections, reports
+from worklist.actions import corrections, reports, wrong_patient
 from worklist.actions.reports import Prepared
 from worklist.documents import from_canonical
 from worklist.errors import Forbidden, Refused
 from worklist.facts import ReportDocument, ReportText
 from worklist.people import Actor
+from worklist.queries import parts
 from worklist.queries import reports as issued
-from worklist.queries.views import VersionView
+from worklist.queries.views import StudyRow, VersionView
+
+CODE_DIGITS: Final = 6  # shorter than any password may be
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A wrong patient repaired: the study as it is now, and how many issued reports were withdrawn for it."""
+
+    study: StudyRow
+    withdrawn: int
+
 
 Issue = Callable[[Session, Actor, Prepared, tuple[ReportDocument, ...], datetime], object]
 
@@ -36,18 +49,28 @@ class Correction:
 
 
 def confirm(web: Web, by: Actor, password: str) -> None:
-    """Who signs from a browser proves again who they are; a token was given its scope `sign` on purpose.
+    """Who signs from a browser proves again who they are (`prove`); a token was given its scope `sign` on purpose."""
+    if by.session_id:
+        prove(web, by, password)
+
+
+def prove(web: Web, by: Actor, typed: str) -> None:
+    """Check that whoever signs is who they say: `typed` is the password, or a code of their app where they have one.
+
+    A signature is the person's will: whoever signs in through a provider has no password here, and takes the code.
 
     Raises
     ------
     Forbidden
-        ``password_needed`` or ``password_wrong``.
+        ``password_needed``, ``password_wrong``, ``code_wrong``.
     """
-    if not by.session_id:
-        return
-    if not password:
+    if not typed:
         raise Forbidden("password_needed")
-    passwords.verify(web.database, by, password, web.clock())
+    code = "".join(typed.split())
+    if len(code) == CODE_DIGITS and code.isdecimal() and second_factor.has_one(web, by):
+        second_factor.prove_again(web, by, code, web.clock())
+    else:
+        passwords.verify(web.database, by, typed, web.clock())
 
 
 def sign(web: Web, by: Actor, reading_id: str, *, preliminary: bool = False) -> VersionView:
@@ -75,11 +98,56 @@ def withdraw(web: Web, by: Actor, report_id: str, why: str) -> VersionView:
         prepared = corrections.prepare_withdrawal(session, by, report_id, why, now)
         return prepared, issued.versions(session, by, report_id, now)[0].document_key
 
-    prepared, key = web.database.read(read)
+    return _issue(web, by, _as_issued(web, *web.database.read(read)), corrections.withdraw, now)
+
+
+def repair_patient(
+    web: Web, by: Actor, study_id: str, order_ids: Sequence[str], why: str, password: str = ""
+) -> Repair:
+    """Images are another patient's: withdraw what was issued, move the study, open a new reading. All or nothing.
+
+    Where something is withdrawn, the actor signs: `password` as for `confirm`.
+
+    Raises
+    ------
+    Refused, TryLater, Broken
+        as `worklist.actions.wrong_patient` and making the withdrawals' documents; nothing has happened then.
+    """
+    now = web.clock()
+
+    def read(session: Session) -> list[tuple[Prepared, str]]:
+        found = wrong_patient.prepare(session, by, study_id, order_ids, why, now)
+        return [(p, issued.versions(session, by, p.report.report_id, now)[0].document_key) for p in found]
+
+    found = web.database.read(read)
+    if found:
+        confirm(web, by, password)
+    made: list[wrong_patient.Withdrawal] = []
+    for prepared, key in found:
+        withdrawal = _as_issued(web, prepared, key)
+        made.append((withdrawal, making.make(web, withdrawal)))
+
+    def work(session: Session) -> Repair:
+        study = wrong_patient.repair(session, by, study_id, order_ids, why, made, now)
+        session.flush()
+        # Not asked who may see it: the images of nobody are no longer the center's, which is no reason to undo it all.
+        return Repair(parts.studies(session, [study])[0], len(made))
+
+    try:
+        return web.database.write(work)
+    except Refused:
+        for _prepared, documents in made:
+            making.discard(web.store, documents)
+        raise
+
+
+def _as_issued(web: Web, prepared: Prepared, key: str) -> Prepared:
+    """The withdrawal under the identity of the version at `key`, which it takes back. What is withdrawn is recognised
+    nowhere and bears no mark."""
     last = from_canonical(web.store.read(key))
-    identity = {name: getattr(last, name) for name in ("patient", "patient_id", "patient_issuer", "orders")}
-    prepared = replace(prepared, report=replace(prepared.report, **identity))
-    return _issue(web, by, prepared, corrections.withdraw, now)
+    identity = {name: getattr(last, name) for name in ("patient", "patient_id", "patient_issuer")}
+    orders = tuple(replace(order, marks=()) for order in last.orders)
+    return replace(prepared, report=replace(prepared.report, orders=orders, **identity))
 
 
 def correct(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cryptography import x509
@@ -17,6 +17,7 @@ from cryptography import x509
 from gateway.store import ObjectStore
 from interfaces.dicom.metadata import find_bulk
 from reading_room.documents.checking import check_pdf
+from reading_room.documents.content import Checked, check_document, check_object
 from worklist.database import Database
 from worklist.documents import FORMAT, from_canonical
 from worklist.errors import BadInput
@@ -24,9 +25,13 @@ from worklist.facts import PersonName, SignedReport
 from worklist.queries import verification
 from worklist.queries.verification import Standing
 
-Outcome = Literal["current", "superseded", "withdrawn", "altered", "unissued", "foreign", "unknown"]
-"""The first three are genuine. "unissued": our seal, and never issued; "foreign": a file that is none of ours;
+Outcome = Literal["current", "superseded", "withdrawn", "carried", "altered", "unissued", "foreign", "unknown"]
+"""The first three are genuine. "carried": a DICOM object of a current version, whose file header or patient's name and
+number are not those that were signed; "unissued": our seal, and never issued; "foreign": a file that is none of ours;
 "unknown": a code that no version carries."""
+Offline = Literal["whole", "carried", "altered", "unsigned", "foreign"]
+"""What a file says by itself: "whole" to the last byte; "unsigned": a report as JSON without any signature, as they
+were before there were content signatures, or with it taken off; the others as above."""
 GENUINE: Final = ("current", "superseded", "withdrawn")
 
 CODE_LENGTH: Final = 16
@@ -62,12 +67,18 @@ def by_file(database: Database, store: ObjectStore, trusted: Sequence[x509.Certi
     `trusted` are the certificates of the seals here. Raises as `by_code`.
     """
     sha256 = hashlib.sha256(data).hexdigest()
-    pdf = enclosed_pdf(data)
-    for digest in (sha256, hashlib.sha256(pdf).hexdigest() if pdf else ""):
-        standing = database.read(lambda session, digest=digest: verification.by_sha256(session, digest))  # type: ignore[misc]
-        if standing:
-            return _genuine(store, standing, sha256)
-    return Verdict(offline(trusted, pdf or data), sha256=sha256)
+    standing = database.read(lambda session: verification.by_sha256(session, sha256))
+    if standing:
+        return _genuine(store, standing, sha256)
+    found, code = _offline(trusted, data)
+    if found == "whole" or found == "carried":
+        pdf = hashlib.sha256(enclosed_pdf(data)).hexdigest()  # a wrapper of before wrappers were signed
+        standing = database.read(lambda s: verification.by_code(s, code) if code else verification.by_sha256(s, pdf))
+        if standing is None or (code and found == "whole"):
+            return Verdict("unissued", sha256=sha256)
+        verdict = _genuine(store, standing, sha256)
+        return replace(verdict, outcome="carried") if (verdict.outcome, found) == ("current", "carried") else verdict
+    return Verdict("altered" if found == "unsigned" else found, sha256=sha256)
 
 
 def enclosed_pdf(data: bytes) -> bytes:
@@ -84,22 +95,33 @@ def enclosed_pdf(data: bytes) -> bytes:
     return document.removesuffix(b"\0") if length % 2 == 0 else document  # padded to an even length (PS3.5 7.1)
 
 
-def offline(trusted: Sequence[x509.Certificate], data: bytes) -> Outcome:
-    """What a file is that is not known by its hash: "unissued" where its seal is whole, "altered" or "foreign"."""
+def offline(trusted: Sequence[x509.Certificate], data: bytes) -> Offline:
+    """What a file says of itself, by its seal or its signature, without asking anybody."""
+    return _offline(trusted, data)[0]
+
+
+def _offline(trusted: Sequence[x509.Certificate], data: bytes) -> tuple[Offline, str]:
+    """The same; where there is a content signature also the code of the version."""
+    if data.startswith(b"{"):
+        is_ours = f'"format":"{FORMAT}"'.encode() in data
+        said = check_document(data, trusted) if is_ours else Checked("unknown")
+        return ("foreign" if said.found == "unknown" else said.found), said.code
+    if data[128:132] == b"DICM":
+        checked = check_object(data, trusted)
+        if checked.found != "unknown" and checked.found != "unsigned":
+            return checked.found, checked.code
     try:
-        check_pdf(data, trusted)
+        check_pdf(enclosed_pdf(data) or data, trusted)
     except BadInput as error:
-        if error.code == "pdf_altered":
-            return "altered"
-        return "altered" if _looks_like_ours(data) else "foreign"
-    return "unissued"
+        return ("altered" if error.code == "pdf_altered" else "foreign"), ""
+    return "whole", ""
 
 
-def plain_code(typed: str) -> str:
-    """A code as it is kept, or "" for what cannot be one."""
+def plain_code(typed: str, length: int = CODE_LENGTH) -> str:
+    """A code of `length` characters as it is kept, or "" for what cannot be one."""
     letters = unicodedata.normalize("NFKC", typed[:200]).upper()
     code = "".join(c for c in letters if c.isascii() and c.isalnum()).translate(_READ_AS)
-    return code if len(code) == CODE_LENGTH else ""
+    return code if len(code) == length else ""
 
 
 def masked(name: PersonName) -> str:
@@ -114,8 +136,3 @@ def masked(name: PersonName) -> str:
 
 def _genuine(store: ObjectStore, standing: Standing, sha256: str = "") -> Verdict:
     return Verdict(standing.outcome, standing, from_canonical(store.read(standing.document_key)), sha256)
-
-
-def _looks_like_ours(data: bytes) -> bool:
-    """A canonical document that was changed. Not parsed: a stranger's 20 MB of JSON would take a gigabyte of memory."""
-    return data.startswith(b"{") and f'"format":"{FORMAT}"'.encode() in data

@@ -1,8 +1,8 @@
 """OHIF: where it shows which images, and its files with the security policies that they need.
 
 `scripts/vendor_ohif.py` puts the files into reading_room/vendor/ohif; `reading_room/pages/viewer.py` serves them. The
-viewer learns from its own address which DICOMweb root it may ask: the case's (`case`) or one held study's (`held`);
-see reading_room/static/ohif-config.js.
+viewer learns from its own address which DICOMweb root it may ask: the case's (`case`), one held study's (`held`) or a
+guest's (`share`); see reading_room/static/ohif-config.js.
 """
 
 from __future__ import annotations
@@ -48,16 +48,22 @@ SLIDES: Final = "SM"  # DICOM PS3.3 C.7.3.1.1.1: slide microscopy
 
 
 def address(
-    study_uids: Sequence[str], *, case: str = "", held: str = "", modality: str = "", beside: Sequence[str] = ()
+    study_uids: Sequence[str],
+    *,
+    case: str = "",
+    held: str = "",
+    share: str = "",
+    modality: str = "",
+    beside: Sequence[str] = (),
 ) -> str:
-    """Where the viewer shows some studies: of a case, or one held study by our id.
+    """Where the viewer shows some studies: of a case, one held study by our id, or what a guest's share opens.
 
     `beside` are Study Instance UIDs of a prior: the viewer begins with the first study and the prior side by side.
     """
     mode = "microscopy" if modality == SLIDES and not beside else "viewer"
     query = {
         "StudyInstanceUIDs": ",".join([*study_uids[:1], *beside, *study_uids[1:]]),
-        **({"case": case} if case else {"held": held}),
+        **({"case": case} if case else {"share": share} if share else {"held": held}),
     }
     if beside:
         query["hangingProtocolId"] = "huren-compare"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.peers import chromium, postgres
 from tests.peers.his import His
@@ -19,6 +19,9 @@ for name in [name for name in os.environ if name.startswith("HUREN_")]:
 # No deadline for one example: two cores carry several test processes, and a slow moment is no fault.
 hypothesis.settings.register_profile("huren", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("huren")
+
+# How long a page may take to show what is expected of it: no measure of speed, only the end of patience.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ Every helper takes the time as an argument; the world's own `now` is used where 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from itertools import count
@@ -16,17 +16,20 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from gateway.store import FolderStore
 from huren import migrate
 from worklist import documents
 from worklist.actions import (
     configuration,
     corrections,
+    device_settings,
     devices,
     linking,
     orders,
     patients,
     readings,
     reports,
+    routes,
     steps,
     studies,
     users,
@@ -120,6 +123,7 @@ class World:
 
     database: Database
     now: datetime
+    store: FolderStore | None = None  # where documents lie; without one only their rows are there
     institutions: dict[str, str] = field(default_factory=dict)  # by code
     centers: dict[str, str] = field(default_factory=dict)  # by the code of their institution
     groups: dict[str, str] = field(default_factory=dict)
@@ -405,8 +409,15 @@ class World:
         return self.database.write(lambda s: corrections.withdraw(s, by, prepared, made, when))
 
     def documents(self, prepared: reports.Prepared) -> tuple[ReportDocument, ...]:
-        """The documents of a version as the people's floor hands them over; their bytes are nowhere."""
-        return documents_for(prepared)
+        """The documents of a version as the people's floor hands them over; with a `store` the canonical one, which is
+        what a HIS gets, has its bytes there."""
+        made = documents_for(prepared)
+        if self.store is None:
+            return made
+        return (
+            replace(made[0], stored=self.store.put([documents.to_canonical(prepared.report)], kind="json")),
+            *made[1:],
+        )
 
     def _next(self) -> int:
         return next(self._numbers)
@@ -494,7 +505,7 @@ def _things(session: Session, world: World) -> None:
             "addresses": [{"door": door, "address": LOOPBACK, "claimed": claimed}],
             **settings,
         }
-        world.devices[device_name] = configuration.save_device(session, HUREN, fields, world.now).id
+        world.devices[device_name] = device_settings.save_device(session, HUREN, fields, world.now).id
     for code, port in (("TS01", 26751), ("TS02", 26752)):
         fields = {
             "institution_id": world.institutions[code],
@@ -505,17 +516,15 @@ def _things(session: Session, world: World) -> None:
         }
         world.endpoints[code] = configuration.save_endpoint(session, HUREN, fields, world.now).id
     center = world.centers["CH01"]
-    for place, (route, conditions, group) in enumerate(
-        (("CT", {"modalities": ["CT"]}, world.groups["CT"]), ("rest", {}, None)), start=1
-    ):
-        fields = {
-            "name": route,
-            "place": place,
-            "conditions": conditions,
-            "center_id": center,
-            "group_id": group,
-        }
-        world.routes[route] = configuration.save_route(session, HUREN, fields, world.now).id
+    rules = [
+        {"name": name, "place": place, "conditions": conditions, "center_id": center, "group_id": group}
+        for place, name, conditions, group in (
+            (1, "CT", {"modalities": ["CT"]}, world.groups["CT"]),
+            (2, "rest", {}, None),
+        )
+    ]
+    table = routes.save_routes(session, HUREN, rules, "首版", world.now)
+    world.routes = {rule.name: rule.id for rule in routes.rules_of(session, table)}
 
 
 def point_endpoint(world: World, code: str, port: int) -> None:

@@ -11,9 +11,10 @@ Dates that come from the wire stay as written: DA is ``"YYYYMMDD"`` (a shorter H
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Priority = Literal["STAT", "URGENT", "ROUTINE"]
 PRIORITIES: tuple[Priority, ...] = ("STAT", "URGENT", "ROUTINE")
@@ -120,11 +121,37 @@ class OrderRequest:
     location: str = ""  # PV1-3 as written
     location_facility: str = ""  # PV1-3.4
     laterality: str = ""
+    specimens: tuple[SpecimenSaid, ...] = ()  # SPM, or OBR-15 in old versions
+    steps: tuple[StepSaid, ...] = ()  # IPC of an OMI
+
+
+@dataclass(frozen=True)
+class StepSaid:
+    """What an imaging order says of a scheduled step (IPC, HL7 v2.5 chapter 4.5.6). As written."""
+
+    requested_procedure_id: str = ""  # IPC-2
+    scheduled_step_id: str = ""  # IPC-4
+    modality: str = ""  # IPC-5
+    protocol: str = ""  # IPC-6, its text, else its code
+    station_name: str = ""  # IPC-7
+    location: str = ""  # IPC-8
+
+
+@dataclass(frozen=True)
+class SpecimenSaid:
+    """What a laboratory order says of a specimen (SPM, HL7 v2 chapter 7.4.3). Times as written."""
+
+    number: str = ""  # SPM-2, the placer's; else the filler's
+    kind: str = ""  # SPM-4, HL7 table 0487 or local
+    kind_text: str = ""
+    collected_at: str = ""  # SPM-17
+    received_at: str = ""  # SPM-18
+    container: str = ""  # SPM-27
 
 
 @dataclass(frozen=True)
 class OrderMessage:
-    """ORM^O01 or OMG^O19: one patient, one or more orders."""
+    """ORM^O01, OMG^O19, OMI^O23 or OML^O21: one patient, one or more orders."""
 
     header: MessageHeader
     patient: PatientFacts
@@ -133,15 +160,92 @@ class OrderMessage:
 
 
 @dataclass(frozen=True)
+class VisitSaid:
+    """What PV1 says of a visit (HL7 v2 chapter 3.4.3). Times as written."""
+
+    number: str = ""  # PV1-19
+    patient_class: str = ""  # PV1-2, HL7 table 0004
+    location: str = ""  # PV1-3 as written
+    doctor: str = ""  # PV1-7, as shown
+    admitted_at: str = ""  # PV1-44
+    discharged_at: str = ""  # PV1-45
+
+
+@dataclass(frozen=True)
 class PatientMessage:
-    """ADT^A01, A04 or A08."""
+    """ADT (HL7 v2 chapter 3.3): A01 A02 A03 A04 A08 A11 A28 A31 A40 A47, one PID group of it.
+
+    `retired` is what MRG-1 names: with A40 the numbers of the patient who becomes one with this one, with A47 the
+    numbers that this patient has no more. A message with several PID groups is several of these.
+    """
 
     header: MessageHeader
-    event: str
+    event: str  # A01 …
     event_at: str  # EVN-2, else MSH-7, as written
     patient: PatientFacts
-    visit_number: str = ""
+    visit: VisitSaid = VisitSaid()
+    retired: tuple[Identifier, ...] = ()
     facility_fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OutsideLine:
+    """One OBX of a result that another system made (HL7 v2 chapter 7.4.2), as written."""
+
+    set_id: str
+    kind: str  # OBX-2
+    code: str
+    name: str
+    value: str
+    unit: str = ""
+    reference: str = ""  # OBX-7
+    flags: str = ""  # OBX-8
+    status: str = ""  # OBX-11, HL7 table 0085
+
+
+@dataclass(frozen=True)
+class OutsideResult:
+    """One OBR with its OBX of an ORU^R01 that came in. Times as written."""
+
+    placer_number: str
+    filler_number: str
+    code: str = ""
+    name: str = ""
+    status: str = ""  # OBR-25, HL7 table 0123
+    observed_at: str = ""  # OBR-7
+    reported_at: str = ""  # OBR-22
+    author: str = ""  # OBR-32
+    lines: tuple[OutsideLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResultMessage:
+    """ORU^R01 of another system: one patient, one or more results."""
+
+    header: MessageHeader
+    patient: PatientFacts
+    results: tuple[OutsideResult, ...]
+    visit: VisitSaid = VisitSaid()
+    facility_fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is not after the standard in a message: a code, and where ("PID-5"). Never a value of the message."""
+
+    code: str
+    place: str = ""
+    is_error: bool = True  # else only a value that no table lists, or that is too long
+
+
+@dataclass(frozen=True)
+class Serving:
+    """An existing result that serves instead of an order. Times are local to where it was examined."""
+
+    institution: str
+    procedure: str
+    taken_at: datetime
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -151,8 +255,11 @@ class OrderAnswer:
     request: OrderRequest
     answer: str  # OK UA XR UX CR UC DR UD; "waiting" is OK with waiting=True
     accession_number: str = ""
+    study_instance_uid: str = ""
     reason: str = ""  # error code of worklist.errors, empty when accepted
-    waiting: bool = False  # kept, but a person has to map or look before it is on the worklist
+    waiting: bool = False  # kept, but a person has to map its code before it is on the worklist
+    serving: tuple[Serving, ...] = ()  # results that serve instead, where the sender is told of them
+    held: bool = False  # it waits for somebody to say whether one of them is taken
 
     @property
     def accepted(self) -> bool:
@@ -296,6 +403,40 @@ UploadOrigin = Literal["own equipment", "other hospital"]
 """Whose patient numbers uploaded objects carry: a CD of another hospital names its own, not the uploader's."""
 
 
+@dataclass(frozen=True)
+class PictureFiling:
+    """Under whose name and number a picture or a PDF of a device without DICOM is kept.
+
+    Where images of the order are held already, their identity is repeated, so that all of it is one study.
+    """
+
+    order_id: str
+    upload_id: str
+    study_instance_uid: str
+    accession_number: str
+    placer_number: str
+    patient_id: str
+    issuer: str
+    name: PersonName
+    sex: str
+    birth_date: str
+    description: str
+    modality: str  # of the procedure; "" where the catalogue does not say
+    body_part: str
+    ordering_doctor: str
+    institution_name: str
+    study_date: str  # DA, local; "" where nobody said
+    study_time: str  # TM, local
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a recording must be repeated; `code` and `params` as an error's."""
+
+    code: str
+    params: Mapping[str, object] = field(default_factory=dict)
+
+
 # --- Reports and deliveries ----------------------------------------------------------------------------------
 
 
@@ -326,6 +467,29 @@ class CoveredOrder:
     visit_number: str = ""
     location: str = ""  # PV1-3 as written
     clinical_information: str = ""
+    marks: tuple[str, ...] = ()  # of mutual recognition, as its item bore them when it was examined: 全国HR, 鄂HR
+
+
+Tier = Literal["critical", "major"]
+TIERS: tuple[Tier, ...] = ("critical", "major")
+"""Of findings that must reach a person: critical results (危急值), and major positive ones (重大阳性值)."""
+
+MeasurementSource = Literal["device", "reader"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number in the structured part of a report, which its reader answers for (`worklist.rules.measurements`).
+
+    `value` is whole, as reports state it, in `unit` (UCUM). `source` says whose number it is: the device's, as it
+    stands in the recording, or the reader's own. `method` is the formula of a corrected QT, empty where nobody says.
+    """
+
+    name: str
+    value: int
+    unit: str
+    source: MeasurementSource
+    method: str = ""
 
 
 ReportStatus = Literal["preliminary", "final", "corrected", "addendum", "withdrawal"]
@@ -434,6 +598,19 @@ class SignedReport:
     key_images: tuple[tuple[str, int], ...] = ()  # (SOP Instance UID, frame from 1), in the order of printing
     verification_code: str = ""  # what /verify takes; unguessable, unique to this version
     head: Letterhead = Letterhead()
+    measurements: tuple[Measurement, ...] = ()
+    tier: Tier = "critical"  # of what `text.critical` says
+
+
+@dataclass(frozen=True)
+class RecognisedFor:
+    """An order that an existing report serves instead of a new examination, as the order's HIS knows it and whom."""
+
+    order: CoveredOrder
+    patient: PatientFacts
+    patient_id: str
+    patient_issuer: str
+    report_adopted: bool  # else its images and data serve, and the conclusion stays that of whoever wrote it
 
 
 @dataclass(frozen=True)
@@ -449,16 +626,71 @@ class Addressee:
     version: str = "2.4"
     answer_seconds: float = 10.0
     pdf: Literal["none", "embedded", "link"] = "none"  # how the report's PDF goes along
+    tls: bool = False
+    trusted: str = ""  # PEM certificates that it may show; empty: whom the system trusts
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A way out for notices, as a sender needs it. `address` is a URL, or a mail server's host; `secret` is sealed."""
+
+    id: str
+    way: Literal["webhook", "e-mail"]
+    address: str
+    port: int = 0
+    security: Literal["", "starttls", "tls", "none"] = ""
+    login: str = ""
+    sender: str = ""
+    secret: str = field(default="", repr=False)
+    trusted: str = ""  # PEM certificates that it may show; empty: whom the system trusts
+
+
+@dataclass(frozen=True)
+class NoticeLetter:
+    """A notice that leaves the house: never a patient, a number of theirs, a finding or a colleague.
+
+    `id` is the same at every try; `page` is a path of ours; `at` is aware UTC.
+    """
+
+    id: str
+    kind: str
+    page: str
+    at: datetime
+    user_id: str
+    language: str
+    institution: str  # the person's, by name
+    to: str = ""  # e-mail
+    is_drill: bool = False
+
+
+@dataclass(frozen=True)
+class OrderNews:
+    """What became of an order, for the HIS that sent it. `at` is aware UTC."""
+
+    order: CoveredOrder
+    patient: PatientFacts
+    patient_id: str
+    patient_issuer: str
+    state: str  # of the order's machine
+    at: datetime
+    why: str = ""
+    timezone: str = "Asia/Shanghai"
 
 
 @dataclass(frozen=True)
 class Caller:
     """Who stands at a door: what the network shows and what the caller says of itself."""
 
-    door: Literal["dimse", "mllp"]
+    door: Literal["dimse", "mllp", "folder"]
     address: str
-    claimed: str = ""  # calling AE title, or MSH-3|MSH-4
+    claimed: str = ""  # calling AE title, MSH-3|MSH-4, or the folder's name
     called: str = ""  # called AE title
+
+
+Operation = Literal["store", "worklist", "mpps", "commitment", "retrieve", "orders", "patients", "results"]
+OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
+"""What a device may be allowed: DICOM services (retrieve: query and retrieve), and kinds of HL7 messages."""
+USUAL_OPERATIONS: Final = tuple(name for name in OPERATIONS if name != "retrieve")
 
 
 @dataclass(frozen=True)
@@ -476,7 +708,27 @@ class KnownDevice:
     trusts_sender_accession: bool = False
     strict: bool = False
     modality_equivalents: tuple[tuple[str, ...], ...] = ()
-    may_retrieve: bool = False  # query and retrieve
+    operations: tuple[str, ...] = USUAL_OPERATIONS  # of OPERATIONS
+    transfer_syntaxes: tuple[str, ...] = ()  # UIDs, the preferred first; empty: as we prefer
+    receive_only_hours: tuple[tuple[str, str], ...] = ()  # local spans in which it may send and not fetch
+    timezone: str = "Asia/Shanghai"  # of its institution, for those hours
+    worklist_extras: tuple[str, ...] = ()  # tags ("00400100.00400007") that its answers carry, asked for or not
+    checks: Literal["off", "report", "refuse"] = "off"  # what becomes of HL7 structure that is not after the standard
+    recognition: Literal["off", "notice", "hold"] = "off"  # what is done where a result serves its new order
+    field_overrides: tuple[FieldOverride, ...] = ()
+
+
+@dataclass(frozen=True)
+class FieldOverride:
+    """What a sender's field is taken to say: a constant, or what another of its fields says.
+
+    Fields are named as ``"PV1-3.4"``: segment, field, component. Only what is empty is filled where `only_empty`.
+    """
+
+    field: str
+    value: str = ""
+    source: str = ""  # another field, whose text is taken
+    only_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,9 +748,163 @@ class CommitmentRequest:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """What came of calling a device or an endpoint at one of its ports."""
+
+    code: str  # "reached", or why not: an error code
+    address: str
+    port: int
+    claimed: str = ""  # the AE title that it was called by
+    milliseconds: int = 0  # until it had answered, or was given up
+    tls: bool = False
+
+
+@dataclass(frozen=True)
 class Destination:
     """Where a device takes C-STORE and N-EVENT-REPORT; its calling AE title is the one it is called by."""
 
     device: KnownDevice
     address: str  # an IP address
     port: int
+    tls: bool = False
+    certificates: str = ""  # PEM; over TLS, it must show one of these
+
+
+# --- Exchange ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PatientRecord:
+    """A patient as one institution knows them. `documents` are those of a country; their issuer is that country."""
+
+    id: str
+    said: PatientFacts
+    documents: tuple[Identifier, ...] = ()
+    merged_into_id: str = ""  # this row's numbers are that one's now
+
+
+@dataclass(frozen=True)
+class OrderRecord:
+    """An order as it stands. Scheduled date and time are DA and TM, local to `timezone`; times of ours aware UTC."""
+
+    id: str
+    state: str
+    patient_id: str
+    accession_number: str
+    placer_issuer: str
+    placer_number: str
+    institution_code: str
+    institution_name: str
+    timezone: str
+    procedure_code: str  # of the catalogue; "" while a person still has to map what the sender wrote
+    procedure_name: str
+    sent_code: str
+    sent_text: str
+    body_part: str
+    laterality: str
+    priority: Priority
+    clinical_information: str
+    reason: str
+    ordering_doctor: str
+    visit_number: str
+    scheduled_date: str
+    scheduled_time: str
+    placed_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    """A series of a study; `instances` are those that are shown."""
+
+    series_instance_uid: str
+    modality: str
+    number: int | None
+    description: str
+    body_part: str
+    instances: int
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study that is linked to a patient. Date and time are DA and TM as written; `acquired_at` is aware UTC."""
+
+    id: str
+    study_instance_uid: str
+    patient_id: str
+    order_ids: tuple[str, ...]
+    accession_numbers: tuple[str, ...]
+    study_date: str
+    acquired_at: datetime | None
+    description: str
+    series: tuple[SeriesRecord, ...]
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class ReportRecord:
+    """An issued version and where it stands; its words are in its canonical document. Sizes are bytes."""
+
+    report_id: str
+    version_id: str
+    number: int
+    state: str  # as its status, or "superseded"
+    discipline: str
+    patient_id: str
+    order_ids: tuple[str, ...]
+    study_ids: tuple[str, ...]
+    document_key: str
+    signed_at: datetime
+    withdrawn: bool  # its report is, whatever this version is
+    former_id: str = ""  # the issued version before this one
+    pdf_key: str = ""
+    pdf_size: int = 0
+
+
+@dataclass(frozen=True)
+class SealedBy:
+    """The certificate with which a document was sealed."""
+
+    subject: str
+    sha256: str  # of its DER form, in hexadecimal
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that something is sought by: what kind of number, whose, and which.
+
+    `kind` is one of "patient", "document", "placer", "accession", "study", "report", or "" for any; `issuer` None is
+    anybody's.
+    """
+
+    kind: str
+    issuer: str | None
+    value: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time, aware UTC, from `start` to just before `end`; None is open."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DaySpan:
+    """Days as DA, both included; "" is open."""
+
+    first: str = ""
+    last: str = ""
+
+
+Sought = str | Number | Span | DaySpan
+"""One value of a criterion."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What is sought must meet one of `values` under this name, as `worklist.queries.records` names them."""
+
+    name: str
+    values: tuple[Sought, ...]

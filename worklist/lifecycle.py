@@ -53,6 +53,8 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("completed", "reopen", "performed"),
         *_each("placed | scheduled", "recognise", "recognised"),
         *_each("placed | scheduled", "cancel", "cancelled"),
+        *_each("placed | scheduled", "expire", "cancelled"),  # nobody came, for as long as the institution waits
+        Move("cancelled", "place again", "placed"),  # only what had expired, when its HIS changes it
         # Images exist: a device or HIS may not cancel any more, a person may, with a reason.
         *_each("in progress | performed", "abandon", "cancelled"),
     ),
@@ -105,6 +107,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("returned", "resume", "unread"),
         *_each("unread | drafted | in review", "refer", "referred"),
         Move("referred", "answer", "drafted"),
+        Move("referred", "recall", "drafted"),
         *_each("unread | drafted | in review | returned | referred", "close", "closed without report"),
         # A correction or an addendum is written, reviewed and signed like the first version.
         Move("signed", "reopen", "drafted"),
@@ -128,7 +131,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
     "critical result": (
         Move(NEW, "detect", "detected"),
         Move("detected", "verify", "verified"),
-        Move("verified", "notify", "notified", ("escalate_critical",)),
+        *_each("detected | verified", "notify", "notified", "escalate_critical"),  # detected: nobody verified in time
         *_each("notified | escalated", "escalate", "escalated"),
         *_each("notified | escalated", "read back", "read back"),
         Move("read back", "acknowledge", "acknowledged"),
@@ -144,6 +147,35 @@ MOVES: dict[str, tuple[Move, ...]] = {
         *_each("due | sent", "retry", "retrying"),
         *_each("due | sent | retrying", "stick", "stuck"),
         Move("stuck", "replay", "due"),  # its old place in the outbox is due again: no version is overtaken
+        *_each(
+            "due | sent | retrying | stuck", "supersede", "superseded"
+        ),  # news of an order, when there is newer news
+    ),
+    # One notice on its way out through one channel, to one person. The page shows it whatever becomes of this.
+    "notice sending": (
+        Move(NEW, "owe", "due", ("send_notice",)),
+        *_each("due | retrying", "hand over", "sent"),
+        *_each("due | retrying", "retry", "retrying"),
+        *_each("due | retrying", "stick", "stuck"),
+        *_each("due | retrying", "lapse", "lapsed"),  # it was read, or somebody else did what it asks for
+        Move("stuck", "send again", "due"),
+        *_each("due | retrying | stuck", "give up", "given up"),
+    ),
+    # A study on its way into one archive downstream. What becomes of the study is replayed there.
+    "archival": (
+        Move(NEW, "owe", "waiting", ("archive_study",)),
+        Move("waiting", "send", "sent"),
+        Move("sent", "verify", "archived"),  # all of it was read back, and is what was sent
+        *_each("waiting | sent", "stick", "stuck"),
+        Move("stuck", "send again", "waiting", ("archive_study",)),
+        *_each("archived | stuck", "owe again", "waiting", "archive_study"),
+        Move("sent", "owe again", "waiting"),  # its job is not over
+    ),
+    # An existing result was offered instead of a new examination. What was never answered stays offered.
+    "recognition": (
+        Move(NEW, "offer", "offered"),
+        Move("offered", "accept", "accepted"),
+        Move("offered", "decline", "declined"),
     ),
     # A device asks whether we answer for its objects (storage commitment, DICOM PS3.4 annex J).
     "commitment": (
@@ -159,6 +191,26 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("open", "add to", "addendum"),
         Move("open", "correct", "correction"),
         Move("open", "sign", "seen by the final version"),
+    ),
+    # Two patients became one (merge), or one person (link); every such step can be undone.
+    "patient merge": (
+        Move(NEW, "merge", "merged"),
+        Move("merged", "undo", "undone"),
+    ),
+    # Two patients who may be one person: only a person says so.
+    "match suggestion": (
+        Move(NEW, "suggest", "waiting"),
+        Move("waiting", "confirm", "confirmed"),
+        Move("waiting", "decline", "declined"),
+        Move("waiting", "withdraw", "withdrawn"),  # what made them alike was corrected
+        *_each("confirmed | declined | withdrawn", "suggest again", "waiting"),
+    ),
+    # A stay or visit, as the institution's HIS tells it.
+    "visit": (
+        Move(NEW, "open", "open"),
+        Move("open", "close", "closed"),
+        *_each("open | closed", "cancel", "cancelled"),
+        *_each("closed | cancelled", "reopen", "open"),
     ),
     # Bytes or messages that could not be used: kept, shown, and settled by a person.
     "set aside": (

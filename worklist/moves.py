@@ -7,11 +7,13 @@ gets a clear refusal. Writing a state in any other way raises.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import event, update
+from sqlalchemy import bindparam, event, insert, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.base import NEVER_SET, NO_VALUE
@@ -19,20 +21,27 @@ from sqlalchemy.orm.base import NEVER_SET, NO_VALUE
 from worklist import lifecycle, outbox
 from worklist.errors import Conflict
 from worklist.people import Actor
+from worklist.prepared import Prepared
 from worklist.tables import (
+    Archival,
     Commitment,
     CriticalResult,
     Delivery,
     LateImages,
+    MatchSuggestion,
+    NoticeSending,
     Order,
+    PatientMerge,
     ProcedureStep,
     Reading,
+    Recognition,
     ReportVersion,
     SetAside,
     Study,
     Transition,
+    Visit,
 )
-from worklist.tables.base import Thing, new_id
+from worklist.tables.base import Thing, new_id, table_of
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,21 @@ PLACES: dict[str, _Place] = {
     "report version": _Place(ReportVersion),
     "critical result": _Place(CriticalResult),
     "delivery": _Place(Delivery),
+    "notice sending": _Place(NoticeSending),
+    "archival": _Place(Archival),
     "commitment": _Place(Commitment),
     "late images": _Place(LateImages),
+    "patient merge": _Place(PatientMerge),
+    "match suggestion": _Place(MatchSuggestion),
+    "recognition": _Place(Recognition),
+    "visit": _Place(Visit),
     "set aside": _Place(SetAside),
 }
 """Specimens have their machine in `lifecycle` and get their table with the laboratory."""
+
+Follower = Callable[[Session, Any, lifecycle.Move, Actor, datetime], None]
+FOLLOWERS: dict[str, Follower] = {}
+"""Who is told of each move of a machine, in the mover's transaction. `worklist.actions` fills it at import."""
 
 
 def move(
@@ -84,18 +103,13 @@ def move(
     except lifecycle.CannotMove as error:
         raise Conflict("cannot_move", machine=machine, state=seen, verb=verb) from error
     session.flush()
-    column = getattr(place.table, place.column)
-    moved = session.execute(
-        update(place.table)
-        .where(place.table.id == thing.id, column == seen)
-        .values({place.column: step.target})
-        .returning(place.table.id)
-        .execution_options(synchronize_session=False)
-    ).first()
+    moved = _guarded(machine).first(session, {"thing": thing.id, "seen": seen, "target": step.target})
     if moved is None:
         raise Conflict("somebody_was_faster", machine=machine, state=seen, verb=verb)
     set_committed_value(thing, place.column, step.target)
-    _record(session, machine, thing, step, by, now, why, order_key)
+    _record(session, machine, thing, step, by, now, why, order_key, now)
+    if machine in FOLLOWERS:
+        FOLLOWERS[machine](session, thing, step, by, now)
     return step.target
 
 
@@ -108,22 +122,40 @@ def begin(
     now: datetime,
     why: str = "",
     order_key: str = "",
+    due_at: datetime | None = None,
 ) -> None:
     """Give birth to `thing` with a verb that leaves `lifecycle.NEW`, and add it to the session.
 
-    A study is born twice, once for each of its machines.
+    A study is born twice, once for each of its machines. The jobs that this starts are due `due_at`, else at once.
     """
     step = lifecycle.target(machine, lifecycle.NEW, verb)
     setattr(thing, PLACES[machine].column, step.target)
     if thing.id is None:
         thing.id = new_id()
     session.add(thing)
-    _record(session, machine, thing, step, by, now, why, order_key)
+    _record(session, machine, thing, step, by, now, why, order_key, due_at or now)
 
 
 def can(machine: str, thing: Thing, verb: str) -> bool:
     """Whether the table has this move from the present state."""
     return verb in lifecycle.verbs(machine, getattr(thing, PLACES[machine].column))
+
+
+@cache  # a statement is made once for each machine: to make it takes longer than to run it
+def _guarded(machine: str) -> Prepared:
+    place = PLACES[machine]
+    table = table_of(place.table)
+    state = table.c[place.column]
+    return Prepared(
+        update(table)
+        .where(table.c.id == bindparam("thing"), state == bindparam("seen"))
+        .values({state: bindparam("target")})
+        .returning(table.c.id)
+    )
+
+
+_LEDGER: Final = table_of(Transition)
+_APPEND: Final = Prepared(insert(_LEDGER).inline(), [column.name for column in _LEDGER.c if column.name != "seq"])
 
 
 def _record(
@@ -135,22 +167,22 @@ def _record(
     now: datetime,
     why: str,
     order_key: str,
+    due_at: datetime,
 ) -> None:
-    session.add(
-        Transition(
-            machine=machine,
-            thing_id=thing.id,
-            source=step.source,
-            verb=step.verb,
-            target=step.target,
-            actor=by.name,
-            actor_id=by.id,
-            why=why,
-            at=now,
-        )
-    )
+    row = {
+        "machine": machine,
+        "thing_id": thing.id,
+        "source": step.source,
+        "verb": step.verb,
+        "target": step.target,
+        "actor": by.name,
+        "actor_id": by.id,
+        "why": why,
+        "at": now,
+    }
+    _APPEND.run(session, row)
     for kind in step.starts:
-        outbox.put(session, kind, thing.id, now, order_key=order_key)
+        outbox.put(session, kind, thing.id, due_at, order_key=order_key)
 
 
 def _refuse_direct_write(thing: Any, value: Any, old: Any, _initiator: Any) -> None:

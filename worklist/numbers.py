@@ -7,15 +7,33 @@ import uuid
 from datetime import date
 from typing import Final
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from worklist.errors import TryLater
+from worklist.prepared import Prepared
 from worklist.tables import Counter
-from worklist.tables.base import ALPHABET
+from worklist.tables.base import ALPHABET, table_of
 
 DIGITS: Final = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read aloud, typed from paper
+
+_COUNTER = table_of(Counter)
+_UP: Final = Prepared(
+    update(_COUNTER)
+    .where(_COUNTER.c.name == bindparam("counter"))
+    .values(value=_COUNTER.c.value + 1)
+    .returning(_COUNTER.c.value)
+)
+
+
+def split_study_uid(institution_id: str, study_instance_uid: str, patient_id: str, issuer: str) -> str:
+    """The UID of the study that one patient's objects become which came under another patient's Study Instance UID.
+
+    Always the same for the same patient, so that later ones join them. Derived from a UUID (PS3.5 B.2).
+    """
+    name = "\x1f".join((institution_id, study_instance_uid, issuer, patient_id))
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
 
 
 def _base34(number: int, width: int) -> str:
@@ -28,23 +46,17 @@ def _base34(number: int, width: int) -> str:
 
 def next_value(session: Session, name: str) -> int:
     """Count a named counter up by one; each value is given once, whoever asks."""
-    up = (
-        update(Counter)
-        .where(Counter.name == name)
-        .values(value=Counter.value + 1)
-        .returning(Counter.value)
-        .execution_options(synchronize_session=False)
-    )
-    value = session.scalar(up)
-    if value is None:
+    found = _UP.first(session, {"counter": name})
+    if found is None:
         try:
             with session.begin_nested():
                 session.execute(insert(Counter).values(name=name, value=0))
         except IntegrityError:
             session.expire_all()  # another transaction made it first; the UPDATE counts on from there
-        value = session.scalar(up)
-    if value is None:
+        found = _UP.first(session, {"counter": name})
+    if found is None:
         raise TryLater("counter_busy", name=name)
+    value: int = found.value
     return value
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from worklist.errors import Forbidden
-from worklist.tables import ApiToken, User, UserGroup, WebSession
+from worklist.errors import Forbidden, NotFound
+from worklist.prepared import Prepared
+from worklist.tables import ApiToken, BreakGlass, Institution, User, UserGroup, UserRole, WebSession
 
 ROLES: Final = (
     "technician",
@@ -31,11 +32,17 @@ ROLES: Final = (
 CENTER_ROLES: Final = ("reader", "senior reader", "manager")
 """Held in a center; the others are held in the person's institution."""
 
-SCOPES: Final = ("read", "order", "store", "read cases", "report", "sign", "admin", "people")
+SCOPES: Final = ("read", "order", "store", "read cases", "report", "sign", "admin", "people", "watch")
 """What a token may be limited to. A signed-in browser has them all, within its user's roles."""
 
 SESSION_IDLE: Final = timedelta(minutes=60)
 SESSION_LIFE: Final = timedelta(hours=12)
+HALF_LIFE: Final = timedelta(minutes=5)
+"""How long the door waits for the code after the password."""
+HALF: Final = "half "
+"""Begins the `way` of a session that still waits for the code: it opens nothing."""
+PROVED_TWICE: Final = frozenset({"totp", "oidc totp", "oidc two factors"})
+"""Ways of signing in that took two factors."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,10 @@ class Actor:
     must_change_password: bool = False
     session_id: str = ""
     csrf: str = ""
+    way: str = ""  # a browser: what was proved at the door
+    opened: frozenset[str] = frozenset()  # patients whom the actor opened by break-glass and may still see
+    share: str = ""  # a guest without an account: the share that lets them in, and the order that it opens
+    shared_order: str = ""
     is_system: bool = False
     institutions: tuple[str, ...] = field(default=())  # a device: those it may speak for
 
@@ -77,9 +88,75 @@ class Actor:
         if not any(self.has(role, center_id) for role in roles):
             raise Forbidden("role_needed", roles=", ".join(roles))
 
+    def require_person(self) -> None:
+        """Raise `Forbidden` for a device, and for a token that may not manage people: for a person's own account."""
+        self.require_scope("people")
+        if not self.institution_id:
+            raise Forbidden("people_only")
+
 
 HUREN: Final = Actor(id="", name="huren", is_system=True)
 """Rules and jobs act under this name."""
+
+
+# Every request of every door asks these.
+_SESSION: Final = Prepared(
+    select(
+        WebSession.id,
+        WebSession.user_id,
+        WebSession.csrf,
+        WebSession.way,
+        WebSession.seen_at,
+        WebSession.expires_at,
+    )
+    .join(User, User.id == WebSession.user_id)
+    .where(WebSession.token_hash == bindparam("hash"), User.enabled)
+)
+_TOKEN: Final = Prepared(
+    select(ApiToken.user_id, ApiToken.scopes, ApiToken.expires_at, ApiToken.revoked_at)
+    .join(User, User.id == ApiToken.user_id)
+    .where(ApiToken.token_hash == bindparam("hash"), User.enabled)
+)
+_PERSON: Final = Prepared(
+    select(
+        User.id,
+        User.login,
+        User.name,
+        User.institution_id,
+        Institution.code.label("institution_code"),
+        User.language,
+        User.must_change_password,
+    )
+    .join(Institution, Institution.id == User.institution_id)
+    .where(User.id == bindparam("user"))
+)
+_ROLES: Final = Prepared(select(UserRole.role, UserRole.center_id).where(UserRole.user_id == bindparam("user")))
+_GROUPS: Final = Prepared(select(UserGroup.group_id).where(UserGroup.user_id == bindparam("user")))
+_OPENED: Final = Prepared(
+    select(BreakGlass.patient_id).where(BreakGlass.user_id == bindparam("user"), BreakGlass.until > bindparam("now"))
+)
+
+
+def require_security_admin(by: Actor) -> None:
+    """Raise `Forbidden` unless this is the security admin (or Huren itself)."""
+    if not by.is_system:
+        by.require_scope("people")
+        by.require("security admin")
+
+
+def account_for_admin(session: Session, by: Actor, user_id: str) -> User:
+    """Somebody's account, for the security admin.
+
+    Raises
+    ------
+    Forbidden, NotFound
+        ``role_needed``; ``no_such_user``.
+    """
+    require_security_admin(by)
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("no_such_user")
+    return user
 
 
 def device_actor(device_id: str, name: str, institutions: tuple[str, ...]) -> Actor:
@@ -92,25 +169,28 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def actor_of(session: Session, user: User, **more: object) -> Actor:
-    """The actor for a user row."""
-    groups = session.scalars(select(UserGroup.group_id).where(UserGroup.user_id == user.id))
+def actor_of(session: Session, user_id: str, **more: object) -> Actor:
+    """The actor that a known person is now."""
+    [user] = _PERSON.rows(session, {"user": user_id})
     return Actor(
         id=user.id,
         name=user.login,
         shown=user.name,
         institution_id=user.institution_id,
-        institution_code=user.institution.code,
-        roles=frozenset((r.role, r.center_id) for r in user.roles),
-        groups=frozenset(groups),
+        institution_code=user.institution_code,
+        roles=frozenset((r.role, r.center_id) for r in _ROLES.rows(session, {"user": user_id})),
+        groups=frozenset(g.group_id for g in _GROUPS.rows(session, {"user": user_id})),
         language=user.language,
         must_change_password=user.must_change_password,
         **more,  # type: ignore[arg-type]
     )
 
 
-def open_session(session: Session, user_id: str, address: str, now: datetime) -> str:
-    """Begin a browser session; return the cookie's secret, which is kept nowhere."""
+def open_session(session: Session, user_id: str, address: str, now: datetime, way: str = "password") -> str:
+    """Begin a browser session; return the cookie's secret, which is kept nowhere.
+
+    A `way` that begins with `HALF` opens nothing: it remembers for a few minutes that the first factor was right.
+    """
     secret = secrets.token_urlsafe(32)
     session.add(
         WebSession(
@@ -120,7 +200,8 @@ def open_session(session: Session, user_id: str, address: str, now: datetime) ->
             address=address,
             created_at=now,
             seen_at=now,
-            expires_at=now + SESSION_LIFE,
+            expires_at=now + (HALF_LIFE if way.startswith(HALF) else SESSION_LIFE),
+            way=way,
         )
     )
     return secret
@@ -128,13 +209,27 @@ def open_session(session: Session, user_id: str, address: str, now: datetime) ->
 
 def session_actor(session: Session, secret: str, address: str, now: datetime) -> Actor | None:
     """Who holds this cookie, or None when it is unknown, idle too long, expired, or its user was disabled."""
+    row = _SESSION.first(session, {"hash": digest(secret)})
+    if row is None or row.way.startswith(HALF) or has_ended(row, now):
+        return None
+    opened = opened_by(session, row.user_id, now)
+    return actor_of(session, row.user_id, address=address, session_id=row.id, csrf=row.csrf, way=row.way, opened=opened)
+
+
+def half_session(session: Session, secret: str, now: datetime) -> WebSession | None:
+    """The session that waits for the code, by its cookie; None when it is unknown or has waited too long."""
     row = session.scalar(select(WebSession).where(WebSession.token_hash == digest(secret)))
-    if row is None or now >= row.expires_at or now - row.seen_at >= SESSION_IDLE:
-        return None
-    user = session.get(User, row.user_id)
-    if user is None or not user.enabled:
-        return None
-    return actor_of(session, user, address=address, session_id=row.id, csrf=row.csrf)
+    return row if row is not None and row.way.startswith(HALF) and now < row.expires_at else None
+
+
+def has_ended(row: WebSession, now: datetime) -> bool:
+    """Whether the session is over: it was idle, or open, for too long."""
+    return now >= row.expires_at or now - row.seen_at >= SESSION_IDLE
+
+
+def opened_by(session: Session, user_id: str, now: datetime) -> frozenset[str]:
+    """Patients whom this person opened by break-glass and may still see."""
+    return frozenset(row.patient_id for row in _OPENED.rows(session, {"user": user_id, "now": now}))
 
 
 def touch_session(session: Session, session_id: str, now: datetime) -> None:
@@ -151,10 +246,12 @@ def close_session(session: Session, session_id: str) -> None:
         session.delete(row)
 
 
-def close_sessions_of(session: Session, user_id: str) -> None:
-    """Sign a user out everywhere: after a changed password or role."""
-    for row in session.scalars(select(WebSession).where(WebSession.user_id == user_id)):
+def close_sessions_of(session: Session, user_id: str, *, but: str = "") -> int:
+    """Sign a user out everywhere (in every browser but the session `but`); returns how many sessions that ended."""
+    rows = session.scalars(select(WebSession).where(WebSession.user_id == user_id, WebSession.id != but)).all()
+    for row in rows:
         session.delete(row)
+    return len(rows)
 
 
 def create_token(
@@ -181,10 +278,8 @@ def create_token(
 
 def token_actor(session: Session, secret: str, address: str, now: datetime) -> Actor | None:
     """Who holds this bearer token, or None."""
-    row = session.scalar(select(ApiToken).where(ApiToken.token_hash == digest(secret)))
+    row = _TOKEN.first(session, {"hash": digest(secret)})
     if row is None or row.revoked_at is not None or (row.expires_at is not None and now >= row.expires_at):
         return None
-    user = session.get(User, row.user_id)
-    if user is None or not user.enabled:
-        return None
-    return actor_of(session, user, address=address, scopes=frozenset(row.scopes))
+    opened = opened_by(session, row.user_id, now)
+    return actor_of(session, row.user_id, address=address, scopes=frozenset(row.scopes), opened=opened)

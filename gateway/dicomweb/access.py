@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from fastapi import Request
 from sqlalchemy.orm import Session
 
+from gateway.guests import GUEST_COOKIE, guest_of
 from gateway.http import COOKIE, address_of, require_actor, web_of
 from interfaces.dicom.uids import is_valid_uid
 from worklist.actions import looking
@@ -53,6 +54,8 @@ async def looking_actor(request: Request) -> Actor:
         ``not_signed_in``, ``token_unknown``.
     Forbidden
         ``token_lacks_scope``.
+    NotFound
+        ``no_such_share``: under the root of a share that this browser's link does not open, or not any more.
     """
     memory, now = access_of(request), web_of(request).clock()
     caller = caller_of(request)
@@ -60,7 +63,7 @@ async def looking_actor(request: Request) -> Actor:
     if known is not None and timedelta() <= now - known[0] < GOOD_FOR:
         request.state.actor = known[1]
         return known[1]
-    by = await require_actor(request)
+    by = await (guest_of(request, share) if (share := _share(request)) else require_actor(request))
     if by.scopes is not None and not by.scopes & SCOPES:
         raise Forbidden("token_lacks_scope", scope="read")
     _forget(memory.actors, lambda value: now - value[0] >= GOOD_FOR)
@@ -137,11 +140,26 @@ def access_of(request: Request) -> Access:
     return found
 
 
+def forget_caller(request: Request) -> None:
+    """Whoever asks may see more or less from now on: what this process remembers of them does not count."""
+    memory, caller = access_of(request), caller_of(request)
+    memory.actors.pop(caller, None)
+    for key in [key for key in memory.decided if key[0] == caller]:
+        memory.decided.pop(key, None)
+
+
 def caller_of(request: Request) -> str:
     """A name for the session or token that asks from an address, without its secret."""
     # Both, since a header that is no bearer token leaves it to the cookie to say who asks.
-    secret = "\n".join((request.headers.get("Authorization", ""), request.cookies.get(COOKIE, ""), address_of(request)))
+    secrets = (request.headers.get("Authorization", ""), request.cookies.get(COOKIE, ""))
+    guest = (_share(request), request.cookies.get(GUEST_COOKIE, ""))
+    secret = "\n".join((*secrets, *guest, address_of(request)))
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _share(request: Request) -> str:
+    """The share under whose root a request came, or ""."""
+    return str(request.path_params.get("share_id", ""))
 
 
 async def _write_down(

@@ -9,16 +9,16 @@ from typing import Final
 
 from fastapi import Request, Response
 
+from gateway.children import children, in_turn
 from gateway.dicomweb.answers import NotAcceptable, TooMuch
 from gateway.dicomweb.media import IN_PARTS, OCTETS, Form, bulk_form, frame_form
 from gateway.dicomweb.roots import Resources
 from gateway.dicomweb.sending import kept, mark, send_one, send_parts
-from gateway.dicomweb.stored import DECODERS, Segment, frames_of, inflated, instance_of, read_spans
+from gateway.dicomweb.stored import Segment, frames_of, inflated, instance_of, read_spans
 from gateway.http import web_of
 from gateway.store import ObjectStore, mapped
 from interfaces.dicom.frames import FrameMap, Span, is_video
 from interfaces.dicom.metadata import Bulk, find_bulk, swapped
-from interfaces.dicom.transcode import native_frame
 from worklist.errors import BadInput, NotFound
 from worklist.queries.imaging import HeldInstance
 
@@ -26,7 +26,7 @@ router = Resources()
 
 INSTANCE: Final = "/studies/{study_uid}/series/{series_uid}/instances/{instance_uid}"
 MOST_FRAMES: Final = 20_000  # in one answer
-MOST_MADE: Final = 256 << 20  # bytes of one answer that have to be decoded, turned or inflated in memory
+MOST_MADE: Final = 256 << 20  # bytes of one answer that have to be decoded, turned or inflated
 ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
 PDF: Final = "application/pdf"
 PDF_HEADERS: Final = {
@@ -54,8 +54,7 @@ async def frames(request: Request) -> Response:
     if form.bytes == "stored" and not found.inflated and found.frame_bits % 8 == 0:
         parts = [[(held.store_key, *span) for span in _spans(found, number)] for number in numbers]
     else:
-        loop = asyncio.get_running_loop()
-        parts = [[one] for one in await loop.run_in_executor(DECODERS, _made, store, held, found, form, numbers)]
+        parts = [[one] for one in await in_turn(_made, store, held, form, numbers)]
     if form.multipart:
         return await send_parts(request, [(form, part) for part in parts], etag)
     return await send_one(request, parts[0], form.part_type, etag)
@@ -136,36 +135,15 @@ def _spans(found: FrameMap, number: int) -> tuple[Span, ...]:
         raise NotFound(error.code, **error.params) from error
 
 
-def _made(store: ObjectStore, held: HeldInstance, found: FrameMap, form: Form, numbers: Sequence[int]) -> list[bytes]:
+def _made(store: ObjectStore, held: HeldInstance, form: Form, numbers: Sequence[int]) -> list[memoryview]:
     """Frames that cannot be sent as they lie in the file."""
-    whole = inflated(store, held.store_key) if found.inflated else None
-    file = mapped(store, held.store_key) if form.bytes == "decoded" else None
-    made: list[bytes] = []
-    size = 0
-    for number in numbers:
-        if file is not None:
-            made.append(_decoded(file, number))
-        else:
-            spans = _spans(found, number)
-            raw = (
-                read_spans(store, held.store_key, spans)
-                if whole is None
-                else b"".join(bytes(whole[at : at + length]) for at, length in spans)
-            )
-            raw = found.shift(number - 1, raw)
-            made.append(swapped(raw, found.word_bytes) if form.bytes == "swapped" else raw)
-        size += len(made[-1])
-        if size > MOST_MADE:
-            raise TooMuch("too_many_frames", limit=MOST_MADE)
-    return made
-
-
-def _decoded(file: memoryview, number: int) -> bytes:
     try:
-        return native_frame(file, number - 1)
+        return children().frames(store, held.store_key, form.bytes, [number - 1 for number in numbers], MOST_MADE)
     except BadInput as error:
         if error.code == "no_such_frame":
             raise NotFound(error.code, **error.params) from error
+        if error.code == "too_many_frames":
+            raise TooMuch(error.code, **error.params) from error
         raise NotAcceptable(error.code, **error.params) from error
 
 

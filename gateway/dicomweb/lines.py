@@ -21,6 +21,7 @@ from worklist.queries.imaging import OpenStudy, ShownIdentity
 
 _BULK: Final = b'"BulkDataURI":"instances/'  # cannot stand inside a text: there the quotes are escaped
 _PATIENT_GROUP: Final = "0010"
+_STUDY: Final = b"0020000D"
 _OWN: Final = {"00100020": "LO", "00100021": "LO", "00100030": "DA", "00100040": "CS"}
 
 
@@ -97,16 +98,26 @@ class Shown:
 
     def __init__(self, study: OpenStudy, prefix: str) -> None:
         """`prefix` is the address of the study, such as ``/dicom-web/studies/1.2.3``."""
-        self._identity = study.identity
+        self._identity, self._study = study.identity, study.study_instance_uid.encode()
         self._prefix = prefix
         self._patients: dict[bytes, bytes] = {}
 
     def instance(self, line: Line, series_uid: str) -> bytes:
         """The object's metadata as JSON (PS3.18 F.2)."""
         address = json.dumps(f"{self._prefix}/series/{series_uid}/instances/")[1:-1].encode()
-        before, after = (piece.replace(_BULK, b'"BulkDataURI":"' + address) for piece in (line.before, line.after))
+        before, after = (
+            piece.replace(_BULK, b'"BulkDataURI":"' + address) for piece in (line.before, self._of_study(line))
+        )
         pieces = [piece[1:-1] for piece in (before, self._patient(line.patient), after)]
         return b"{" + b",".join(piece for piece in pieces if piece) + b"}"
+
+    def _of_study(self, line: Line) -> bytes:
+        """What stands behind the patient; of objects that were made a study of their own with that study's UID."""
+        own = b'"%s":{"vr":"UI","Value":["%s"]}' % (_STUDY, self._study)
+        if own in line.after:
+            return line.after
+        found = json.loads(line.after)
+        return _dumped(found | {_STUDY.decode(): {"vr": "UI", "Value": [self._study.decode()]}})
 
     def _patient(self, kept: bytes) -> bytes:
         """The patient group; the objects of a series say the same, so it is made once."""

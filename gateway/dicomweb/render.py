@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from fastapi import Request, Response
 
+from gateway.children import children, in_turn
 from gateway.dicomweb.answers import NotAcceptable, choose
 from gateway.dicomweb.frames import (
     ENCAPSULATED_PDF,
@@ -22,12 +22,12 @@ from gateway.dicomweb.frames import (
 )
 from gateway.dicomweb.roots import Resources
 from gateway.dicomweb.sending import headers, kept, mark, send_one
-from gateway.dicomweb.stored import DECODERS, Segment, held_of, instance_of, study_of
+from gateway.dicomweb.stored import Segment, held_of, instance_of, study_of
 from gateway.http import web_of
 from gateway.store import ObjectStore, mapped
 from interfaces.dicom.frames import is_video
 from interfaces.dicom.metadata import find_bulk
-from interfaces.dicom.preview import LARGEST_SIDE, Viewport, render
+from interfaces.dicom.preview import LARGEST_SIDE, Viewport
 from worklist.errors import BadInput, NotFound
 from worklist.queries.imaging import HeldInstance
 
@@ -104,17 +104,22 @@ async def _picture(request: Request, held: HeldInstance, number: int, viewport: 
     etag = mark("picture", held.sha256, number, media_type, look, viewport)
     if (already := kept(request, etag)) is not None:
         return already
-    drawn = await asyncio.get_running_loop().run_in_executor(
-        DECODERS, partial(_draw, web_of(request).store, held, number, media_type, (window, asked or viewport, quality))
-    )
+    drawn = await in_turn(_draw, web_of(request).store, held, number, media_type, (window, asked or viewport, quality))
     return Response(drawn, media_type=media_type, headers=headers(etag))
 
 
 def _draw(store: ObjectStore, held: HeldInstance, number: int, media_type: str, look: _Look) -> bytes:
     window, viewport, quality = look
-    file = mapped(store, held.store_key)
     try:
-        return render(file, number - 1, media_type=media_type, window=window, viewport=viewport, quality=quality)
+        return children().render(
+            store,
+            held.store_key,
+            number - 1,
+            media_type=media_type,
+            window=window,
+            viewport=viewport,
+            quality=quality,
+        )
     except BadInput as error:
         if error.code == "viewport_malformed":
             raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 
 from fastapi import Request, Response
 
+from gateway.children import children, in_turn
 from gateway.dicomweb.answers import NotAcceptable, TooMuch
 from gateway.dicomweb.frames import INSTANCE, MOST_MADE
 from gateway.dicomweb.media import DICOM, Form, names_syntax, object_form
@@ -23,14 +23,14 @@ from gateway.dicomweb.sending import (
     send_parts,
     send_stream,
 )
-from gateway.dicomweb.stored import DECODERS, Segment, held_of, instance_of, stream, study_of
+from gateway.dicomweb.stored import Segment, held_of, instance_of, stream, study_of
 from gateway.http import web_of
+from gateway.leaving import identity_of
 from gateway.store import ObjectStore, mapped
 from interfaces.dicom.coercion import Identity, Piece, coerced, size_of
-from interfaces.dicom.transcode import explicit_little
 from interfaces.dicom.uids import EXPLICIT_LITTLE_ENDIAN, LOSSLESS
 from worklist.errors import BadInput, NotFound
-from worklist.queries.imaging import HeldInstance, OpenStudy, ShownIdentity
+from worklist.queries.imaging import HeldInstance, OpenStudy
 
 router = Resources()
 
@@ -84,13 +84,12 @@ async def _leaving(
     request: Request, study: OpenStudy, held: HeldInstance, form: Form, insisting: bool
 ) -> tuple[Form, list[Segment]]:
     """The form that an object really leaves in, and its bytes."""
-    store, identity = web_of(request).store, _identity(study.identity)
+    store, identity = web_of(request).store, identity_of(study)
     if form.bytes != "decoded" or (not insisting and held.transfer_syntax_uid not in LOSSLESS):
         stored = Form(DICOM, held.transfer_syntax_uid, form.multipart, "stored")
         return stored, await asyncio.to_thread(_as_stored, store, held, identity)
-    loop = asyncio.get_running_loop()
     try:
-        return form, await loop.run_in_executor(DECODERS, partial(_decoded, store, held, identity))
+        return form, await in_turn(_decoded, store, held, identity)
     except (NotAcceptable, TooMuch):
         if insisting:
             raise
@@ -108,9 +107,9 @@ def _decoded(store: ObjectStore, held: HeldInstance, identity: Identity) -> list
     pieces = _coerced(file, identity)
     if size_of(pieces) > MOST_MADE:
         raise TooMuch("too_much_asked", limit=MOST_MADE)
-    whole = b"".join(piece if isinstance(piece, bytes) else file[piece[0] : sum(piece)] for piece in pieces)
+    whole = [piece if isinstance(piece, bytes) else file[piece[0] : sum(piece)] for piece in pieces]
     try:
-        return list(explicit_little(whole))
+        return list(children().plain_object(whole, EXPLICIT_LITTLE_ENDIAN))
     except BadInput as error:
         raise NotAcceptable("cannot_transcode", transfer_syntax=EXPLICIT_LITTLE_ENDIAN) from error
 
@@ -120,7 +119,3 @@ def _coerced(file: memoryview, identity: Identity) -> list[Piece]:
         return coerced(file, identity)
     except BadInput as error:  # without its right identity it does not leave
         raise NotAcceptable(error.code, **error.params) from error
-
-
-def _identity(shown: ShownIdentity) -> Identity:
-    return Identity(shown.patient_id, shown.issuer, shown.name, shown.sex, shown.birth_date, shown.corrected)

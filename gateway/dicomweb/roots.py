@@ -6,6 +6,8 @@
     the studies of one case, and the priors of its patient that the caller may open
 ``/dicom-web/held/{study_id}``
     one study by our own id, which is unambiguous where two institutions use one Study Instance UID
+``/dicom-web/shares/{share_id}``
+    the studies of one order, for a guest whom a link lets in
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from worklist.errors import NotFound
 from worklist.queries.imaging import Root
 
 BASE: Final = "/dicom-web"
-ROOTS: Final = (BASE, f"{BASE}/readings/{{reading_id}}", f"{BASE}/held/{{study_id}}")
-NARROW: Final[tuple[tuple[str, Literal["reading", "held"], str], ...]] = (
+ROOTS: Final = (BASE, f"{BASE}/readings/{{reading_id}}", f"{BASE}/held/{{study_id}}", f"{BASE}/shares/{{share_id}}")
+NARROW: Final[tuple[tuple[str, Literal["reading", "held", "share"], str], ...]] = (
     ("reading_id", "reading", "no_such_reading"),
     ("study_id", "held", "no_such_study"),
+    ("share_id", "share", "no_such_share"),
 )
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -61,7 +64,7 @@ def root_of(request: Request) -> Root:
     Raises
     ------
     NotFound
-        ``no_such_reading``, ``no_such_study`` for an id that nothing of ours has.
+        ``no_such_reading``, ``no_such_study``, ``no_such_share`` for an id that nothing of ours has.
     """
     for name, kind, code in NARROW:
         id = request.path_params.get(name)
@@ -74,7 +77,7 @@ def root_of(request: Request) -> Root:
 
 def path_of(root: Root) -> str:
     """The address of a root, without the host."""
-    names = {"all": "", "reading": f"/readings/{root.id}", "held": f"/held/{root.id}"}
+    names = {"all": "", "reading": f"/readings/{root.id}", "held": f"/held/{root.id}", "share": f"/shares/{root.id}"}
     return BASE + names[root.kind]
 
 

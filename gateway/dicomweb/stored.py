@@ -11,7 +11,6 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,11 +30,10 @@ GOOD_FOR: Final = 10.0  # seconds that a name means the same object: a supersede
 MOST_NAMES: Final = 20_000
 MOST_SPANS: Final = 500_000  # frames whose places are remembered, about 100 MB
 CHUNK: Final = 1 << 20  # bytes read at a time of something long
-DECODERS: Final = ThreadPoolExecutor(2, thread_name_prefix="decode")
-"""Decoding takes a core and some tens of megabytes, so a few at a time, and never in the way of plain reading."""
 
-Segment = bytes | tuple[str, int, int]
-"""Bytes made here, or store key, offset and length of a part of a stored file."""
+Segment = bytes | memoryview | tuple[str, int, int]
+"""Bytes made here, a view of a mapped file that was made for this answer, or store key, offset and length of a part
+of a stored file."""
 
 
 @dataclass
@@ -152,13 +150,13 @@ def read_spans(store: ObjectStore, store_key: str, spans: Sequence[Span]) -> byt
 
 def length_of(segments: Sequence[Segment]) -> int:
     """Bytes of all segments together."""
-    return sum(len(segment) if isinstance(segment, bytes) else segment[2] for segment in segments)
+    return sum(segment[2] if isinstance(segment, tuple) else len(segment) for segment in segments)
 
 
 def read_all(store: ObjectStore, segments: Sequence[Segment]) -> bytes:
     """All segments, joined: for what is short."""
     return b"".join(
-        segment if isinstance(segment, bytes) else read_spans(store, segment[0], [segment[1:]]) for segment in segments
+        read_spans(store, segment[0], [segment[1:]]) if isinstance(segment, tuple) else segment for segment in segments
     )
 
 
@@ -173,6 +171,10 @@ def _pieces(store: ObjectStore, segments: Sequence[Segment]) -> Iterator[bytes]:
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment
+            continue
+        if isinstance(segment, memoryview):
+            for at in range(0, len(segment), CHUNK):
+                yield bytes(segment[at : at + CHUNK])
             continue
         store_key, offset, length = segment
         with store.open(store_key) as file:
@@ -190,11 +192,11 @@ def part_of(segments: Sequence[Segment], start: int, end: int) -> list[Segment]:
     found: list[Segment] = []
     at = 0
     for segment in segments:
-        size = len(segment) if isinstance(segment, bytes) else segment[2]
+        size = segment[2] if isinstance(segment, tuple) else len(segment)
         first, last = max(start - at, 0), min(end - at, size)
         if first < last:
             found.append(
-                segment[first:last] if isinstance(segment, bytes) else (segment[0], segment[1] + first, last - first)
+                (segment[0], segment[1] + first, last - first) if isinstance(segment, tuple) else segment[first:last]
             )
         at += size
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import structlog
 from fastapi import Request, Response
 
 from gateway.dicomweb.answers import WrongMediaType, json_answer, json_type
@@ -24,10 +25,11 @@ from gateway.spool import Spool
 from interfaces.dicom.files import open_file
 from interfaces.dicom.uids import is_valid_uid
 from worklist.actions import uploads
-from worklist.errors import BadInput, Conflict, Forbidden
+from worklist.errors import BadInput, Conflict, Forbidden, HurenError
 from worklist.facts import KnownDevice
 from worklist.people import Actor
 
+log = structlog.get_logger(__name__)
 router = Resources()
 
 MOST_OBJECTS: Final = 50_000  # in one request
@@ -115,18 +117,25 @@ async def store(request: Request) -> Response:
     if study_uid and not is_valid_uid(study_uid):
         raise BadInput("invalid_uid", tag="0020000D")
     reader = MultipartReader(_boundary(request))
-    web = web_of(request)
-    answers = await _take_all(request, web, reader, sender, by, study_uid)
+    web, answers = web_of(request), Answers()
+
+    async def note(*, broken_off: bool) -> None:
+        if answers.studies:
+            now = web.clock()
+            work = partial(uploads.note_stored, by=by, studies=answers.studies, now=now, broken_off=broken_off)
+            # Also where the request itself is given up meanwhile.
+            await asyncio.shield(asyncio.to_thread(web.database.write, work))
+
+    try:
+        await _take_all(request, web, reader, sender, by, study_uid, answers)
+    except BaseException as error:  # the caller left, a cancelled request, or a body that is none
+        kept = sum(answers.studies.values())
+        log.warning("stow_broken_off", by=by.id, kept=kept, refused=answers.count - kept, error=_broken_by(error))
+        await note(broken_off=True)
+        raise
     if not answers.count:
         raise BadInput("no_objects")
-    now = web.clock()
-
-    def note(session: Any) -> None:
-        for study_id, objects in answers.studies.items():
-            uploads.note_stored(session, by, [study_id], objects, now)
-
-    if answers.studies:
-        await asyncio.to_thread(web.database.write, note)
+    await note(broken_off=False)
     answer = await json_answer(request, answers.body(), media_type=answer_type)
     answer.status_code = answers.status
     return answer
@@ -138,10 +147,17 @@ for _path in ("/studies", "/studies/{study_uid}"):
 
 
 async def _take_all(
-    request: Request, web: Web, reader: MultipartReader, sender: KnownDevice, by: Actor, study_uid: str
-) -> Answers:
+    request: Request,
+    web: Web,
+    reader: MultipartReader,
+    sender: KnownDevice,
+    by: Actor,
+    study_uid: str,
+    answers: Answers,
+) -> None:
+    """Take one object after the other, each with its line in `answers`, which so says what was kept at any moment."""
     intake = ObjectIntake(web.database, web.store, web.clock)
-    answers, base = Answers(), web.public_url or base_url(request)
+    base = web.public_url or base_url(request)
     part: Spool | None = None
     media_type = ""
     try:
@@ -163,7 +179,6 @@ async def _take_all(
     finally:
         if part is not None:
             part.close()
-    return answers
 
 
 def _take(intake: ObjectIntake, part: Spool, media_type: str, sender: KnownDevice, by: Actor, study_uid: str) -> Taken:
@@ -187,6 +202,11 @@ def _boundary(request: Request) -> str:
     if parameters.get("type", _OBJECT).lower() != _OBJECT:
         raise WrongMediaType("stow_wants_objects")
     return parameters.get("boundary", "")
+
+
+def _broken_by(error: BaseException) -> str:
+    """Our code, or the kind of the error: its text may quote what came."""
+    return error.code if isinstance(error, HurenError) else type(error).__name__
 
 
 def _has_room(web: Web) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from pydicom._uid_dict import UID_dictionary
@@ -22,6 +22,7 @@ from interfaces.dicom.uids import (
     is_accepted_transfer_syntax,
     is_valid_uid,
 )
+from worklist.facts import USUAL_OPERATIONS
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
@@ -31,6 +32,15 @@ COMMITMENT: Final = "1.2.840.10008.1.20.1"
 PATIENT_ROOT: Final = tuple(f"1.2.840.10008.5.1.4.1.2.1.{service}" for service in (1, 2, 3))
 STUDY_ROOT: Final = tuple(f"1.2.840.10008.5.1.4.1.2.2.{service}" for service in (1, 2, 3))
 FIND: Final = (PATIENT_ROOT[0], STUDY_ROOT[0])
+
+OPERATION_OF: Final = {
+    VERIFICATION: "",  # anybody who is let in
+    MODALITY_WORKLIST: "worklist",
+    PROCEDURE_STEP: "mpps",
+    COMMITMENT: "commitment",
+    **dict.fromkeys(PATIENT_ROOT + STUDY_ROOT, "retrieve"),
+}
+"""What a device must be allowed to do for a service; every other class that we serve is storage."""
 
 _MESSAGE_SYNTAXES: Final = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN)
 _COMPOSITE: Final = "1.2.840.10008.5.1.4.1.1."
@@ -75,15 +85,24 @@ class Contexts:
         self._lock = threading.Lock()
 
     def supported(
-        self, proposed: Iterable[PresentationContext], *, may_retrieve: bool = False
+        self,
+        proposed: Iterable[PresentationContext],
+        operations: Iterable[str] = USUAL_OPERATIONS,
+        preferred: Sequence[str] = (),
+        taking: Collection[str] = (),
     ) -> list[PresentationContext]:
-        """The contexts to support for this caller: one for each class proposed that we serve.
+        """The contexts to support for a caller who may do these `operations` (of `worklist.facts.OPERATIONS`): one
+        for each class proposed that we serve to it. Of several transfer syntaxes, those `preferred` win in their
+        order, then our own order.
 
-        A caller that may retrieve may also offer to take objects on its own association (C-GET, PS3.7 D.3.3.4).
+        A caller that may retrieve may also offer to take objects on its own association: `taking` are the classes of
+        which it proposes to be the SCP (C-GET, PS3.7 D.3.3.4).
 
         A private class is taken for a storage class, since modalities send their raw data so; whatever else it
         may mean is refused when it is asked for.
         """
+        allowed = set(operations)
+        may_retrieve = "retrieve" in allowed
         syntaxes: dict[str, set[str]] = {}
         for context in proposed:
             offered = syntaxes.setdefault(str(context.abstract_syntax), set())
@@ -92,18 +111,17 @@ class Contexts:
         for uid, offered in syntaxes.items():
             known: Iterable[str] = ()
             role: bool | None = None
-            if uid in (VERIFICATION, MODALITY_WORKLIST, PROCEDURE_STEP, COMMITMENT):
-                known = _MESSAGE_SYNTAXES
-            elif uid in PATIENT_ROOT + STUDY_ROOT:
-                known = _MESSAGE_SYNTAXES if may_retrieve else ()
-            elif self._is_storage(uid):
+            if uid in OPERATION_OF:
+                known = _MESSAGE_SYNTAXES if OPERATION_OF[uid] in (*allowed, "") else ()
+            elif ("store" in allowed or (may_retrieve and uid in taking)) and self._is_storage(uid):
                 known = _OBJECT_SYNTAXES
                 role = True if may_retrieve else None
             if known:
                 # Where none is common, ours say that it is the syntax and not the class that is refused.
-                both = [syntax for syntax in known if syntax in offered]
+                both = [syntax for syntax in preferred if syntax in known and syntax in offered]
+                both += [syntax for syntax in known if syntax in offered and syntax not in both]
                 context = build_context(uid, both or [EXPLICIT_LITTLE_ENDIAN])
-                context.scu_role = context.scp_role = role
+                context.scu_role, context.scp_role = role and "store" in allowed, role
                 supported.append(context)
         return supported
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from pynetdicom import AE, build_context, build_role
@@ -12,14 +14,16 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 from gateway.dimse.faults import describe
-from gateway.dimse.guard import GOING_AWAY, Guard, GuardedSocket, Limits
+from gateway.dimse.guard import GOING_AWAY, Guard, GuardedSocket, GuardedTlsSocket, Limits
 from gateway.dimse.sub_operations import is_gone
+from gateway.tls import Identity, client_context, fingerprint, fingerprints
 from interfaces.dicom.uids import (
     EXPLICIT_LITTLE_ENDIAN,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     IMPLICIT_LITTLE_ENDIAN,
 )
+from worklist.errors import Broken
 from worklist.facts import Destination
 
 log = structlog.get_logger(__name__)
@@ -38,7 +42,7 @@ class Unreachable(Exception):
         self.reason = reason
 
 
-class OutgoingSocket(GuardedSocket):
+class _Called(GuardedSocket):
     """A connection to a peer that we called."""
 
     first = frozenset({A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ABORT})
@@ -48,11 +52,29 @@ class OutgoingSocket(GuardedSocket):
         super().settimeout(self.idle_seconds if value is None else value)
 
 
+class OutgoingSocket(_Called):
+    """The same, in the clear."""
+
+
+class OutgoingTlsSocket(_Called, GuardedTlsSocket):
+    """The same over TLS; the peer must show one of the certificates on its record."""
+
+    known: frozenset[str] = frozenset()  # their fingerprints
+
+    def connect(self, address: Any, /) -> None:
+        """Connect and shake hands. Raises OSError, also where the peer is another."""
+        super().connect(address)
+        if fingerprint(self.getpeercert(binary_form=True) or b"") not in self.known:
+            raise ConnectionRefusedError("another certificate than on record")
+
+
 class Outgoing:
     """Opens associations to destinations. Safe to use from many threads."""
 
-    def __init__(self, ae_title: str, limits: Limits) -> None:
+    def __init__(self, ae_title: str, limits: Limits, identity: Identity | None = None) -> None:
+        """`identity` is our certificate, for destinations over TLS."""
         self._ae_title = ae_title
+        self._identity = identity
         self._limits = limits
         self._guard = Guard(limits)
 
@@ -67,9 +89,10 @@ class Outgoing:
         Raises
         ------
         Unreachable
-            Nobody answers there, or the association is refused, or takes nothing of what is wanted.
+            Nobody answers there, or the association is refused, or takes nothing of what is wanted; over TLS, also
+            where no certificate of the device is on record.
         """
-        ae = _Caller(self._ae_title, self._guard, destination.address)
+        ae = _Caller(self._ae_title, self._guard, destination, self._context(destination))
         limits = self._limits
         ae.connection_timeout = CONNECT_SECONDS
         ae.acse_timeout = limits.request_seconds
@@ -98,6 +121,18 @@ class Outgoing:
                 association.release()
         finally:
             ae.close()
+
+    def _context(self, destination: Destination) -> ssl.SSLContext | None:
+        if not destination.tls:
+            return None
+        if not destination.certificates.strip():
+            raise Unreachable("certificate_missing")
+        try:
+            context = client_context(self._identity, destination.certificates)
+        except Broken as error:
+            raise Unreachable(error.code) from error
+        context.sslsocket_class = OutgoingTlsSocket
+        return context
 
     def cut_all(self) -> None:
         """End every association at once."""
@@ -129,22 +164,31 @@ def _give_back(association: Association) -> None:
 class _Caller(AE):
     """An application entity for one association, whose socket is guarded."""
 
-    def __init__(self, ae_title: str, guard: Guard, address: str) -> None:
+    def __init__(self, ae_title: str, guard: Guard, destination: Destination, context: ssl.SSLContext | None) -> None:
         super().__init__(ae_title)
         self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self._guard = guard
-        self._address = address
-        self._made: OutgoingSocket | None = None
+        self._destination = destination
+        self._context = context
+        self._made: GuardedSocket | None = None
 
     def _create_socket(self, *arguments: Any) -> AssociationSocket:
         made = super()._create_socket(*arguments)
         if made.socket is not None:
-            self._made = OutgoingSocket(made.socket, self._address, self._guard)
-            made.socket = self._made
+            self._made = made.socket = self._guarded(made.socket)
             if not self._guard.enter(self._made):
                 raise ConnectionRefusedError("too many connections")
         return made
+
+    def _guarded(self, connection: socket.socket) -> GuardedSocket:
+        address = self._destination.address
+        if self._context is None:
+            return OutgoingSocket.around(connection, address, self._guard)
+        wrapped = cast("OutgoingTlsSocket", self._context.wrap_socket(connection))  # the context's class
+        wrapped.known = frozenset(fingerprints(self._destination.certificates))
+        wrapped.watch(address, self._guard)
+        return wrapped
 
     def close(self) -> None:
         """End the connection, however far it came."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
 
 import structlog
 
+from gateway.meters import REFUSED
 from worklist.actions.devices import refuse_caller
 from worklist.database import Database
 from worklist.errors import HurenError
@@ -29,11 +32,26 @@ class Refusals:
         self._clock = clock
         self._lock = threading.Lock()
         self._noted: dict[tuple[Caller, str], float] = {}
+        self._writer = ThreadPoolExecutor(1, "dimse-refusals")  # its thread starts with the first note
 
     def note(self, caller: Caller, reason: str) -> None:
         """Note that `caller` was sent away. Never raises: the refusal itself must not fail over its note."""
-        if not self._is_news(caller, reason):
-            return
+        REFUSED.labels(reason).inc()
+        if self._is_news(caller, reason):
+            self._write(caller, reason)
+
+    def note_soon(self, caller: Caller, reason: str) -> None:
+        """`note` for a thread that must not wait for the database."""
+        REFUSED.labels(reason).inc()
+        if self._is_news(caller, reason):
+            with contextlib.suppress(RuntimeError):  # the door is closing
+                self._writer.submit(self._write, caller, reason)
+
+    def close(self) -> None:
+        """Write what was noted, and end."""
+        self._writer.shutdown()
+
+    def _write(self, caller: Caller, reason: str) -> None:
         log.warning("dimse_caller_refused", address=caller.address, reason=reason)
         try:
             self._database.write(lambda session: refuse_caller(session, caller, reason, self._clock()))

@@ -6,13 +6,13 @@ retrieve is on record, and every object leaves under the identity that the askin
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 import structlog
 from pydicom.dataset import Dataset
@@ -21,6 +21,7 @@ from pynetdicom.dimse_primitives import C_GET, C_MOVE
 from pynetdicom.dsutils import encode
 from pynetdicom.presentation import PresentationContext
 
+from gateway.children import children
 from gateway.dimse.contexts import PATIENT_ROOT
 from gateway.dimse.faults import describe
 from gateway.dimse.find import asked_for, refusal
@@ -31,6 +32,7 @@ from gateway.dimse.statuses import (
     CANNOT_COUNT,
     CANNOT_RETRIEVE,
     FAILED,
+    NOT_NOW,
     PENDING,
     SOME_FAILED,
     SUCCESS,
@@ -38,12 +40,12 @@ from gateway.dimse.statuses import (
     Status,
 )
 from gateway.dimse.sub_operations import Command, Gone, Piece, StoreUser, is_gone
+from gateway.leaving import identity_of
 from gateway.store import ObjectStore, mapped
 from interfaces.dicom.coercion import Identity, coerced
 from interfaces.dicom.elements import read_dataset
 from interfaces.dicom.objects import open_part10
 from interfaces.dicom.query_retrieve import read_image_keys
-from interfaces.dicom.transcode import little_endian
 from worklist.actions.devices import find_destination
 from worklist.actions.fetching import note_fetch
 from worklist.database import Database
@@ -51,13 +53,12 @@ from worklist.errors import HurenError
 from worklist.facts import Destination, KnownDevice
 from worklist.queries.fetching import Fetched, Keys, fetch
 from worklist.queries.imaging import HeldInstance
+from worklist.rules.routing import within
 
 log = structlog.get_logger(__name__)
 
 MOST_OBJECTS: Final = 0xFFFF  # the counts are two bytes wide (PS3.7 9.1.4)
 LONGEST_LIST: Final = 0xFFFE  # bytes of Failed SOP Instance UID List in an explicit VR
-DECODERS: Final = threading.BoundedSemaphore(2)
-"""Decoding takes a core and the memory of a whole object, so a few at a time for all associations."""
 
 
 class Refusal(Exception):
@@ -98,13 +99,13 @@ class Retrievals:
     """Serves C-MOVE and C-GET. Safe to use from many threads, each of which serves one association."""
 
     def __init__(
-        self, database: Database, store: ObjectStore, clock: Callable[[], datetime], ae_title: str, limits: Limits
+        self, database: Database, store: ObjectStore, clock: Callable[[], datetime], outgoing: Outgoing, limits: Limits
     ) -> None:
         self._database = database
         self._store = store
         self._clock = clock
         self._limits = limits
-        self._outgoing = Outgoing(ae_title, limits)
+        self._outgoing = outgoing
 
     def cut_all(self) -> None:
         """End the associations to destinations."""
@@ -119,7 +120,7 @@ class Retrievals:
         is_closing: Callable[[], bool],
     ) -> None:
         """Do one retrieve and answer it. Raises nothing that a peer can cause."""
-        reply = _Reply(association, context, request)
+        reply = _Reply(association, context, request, device)
         try:
             self._serve(reply, device, is_closing)
         except Refusal as refused:
@@ -142,6 +143,8 @@ class Retrievals:
         )
         asked = asked_for(keys, patient_root=str(context.abstract_syntax) in PATIENT_ROOT)
         destination = self._destination(device, reply.destination) if reply.service == "C-MOVE" else None
+        if any(_only_sends(each, now) for each in (device, *([destination.device] if destination else []))):
+            raise Refusal(NOT_NOW)
         if destination is not None:
             # What reaches another device is what both may see.
             both = tuple(i for i in device.institutions if i in destination.device.institutions)
@@ -195,14 +198,14 @@ class Retrievals:
         """
         stall = self._limits.idle_seconds
         if destination is None:
-            user = StoreUser(reply.association, stall_seconds=stall)
+            user = StoreUser(reply.association, stall_seconds=stall, preferred=reply.device.transfer_syntaxes)
             yield user
             if user.is_gone and not reply.is_gone:
                 reply.association.abort(block=False)
             return
         wanted = {(h.sop_class_uid, h.transfer_syntax_uid) for study in studies for h in study.instances}
         with self._outgoing.association(destination, sorted(wanted)) as association:
-            user = StoreUser(association, stall_seconds=stall)
+            user = StoreUser(association, stall_seconds=stall, preferred=destination.device.transfer_syntaxes)
             yield user
             if user.is_gone:
                 raise Gone
@@ -217,10 +220,7 @@ class Retrievals:
         is_closing: Callable[[], bool],
     ) -> Status:
         for study in studies:
-            shown = study.identity
-            identity = Identity(
-                shown.patient_id, shown.issuer, shown.name, shown.sex, shown.birth_date, shown.corrected
-            )
+            identity = identity_of(study)
             for held in study.instances:
                 if reply.is_cancelled():
                     return CANCELLED
@@ -268,15 +268,22 @@ class Retrievals:
         pieces: list[Piece] = [p if isinstance(p, bytes) else file[p[0] : sum(p)] for p in coerced(file, identity)]
         if transfer_syntax == held.transfer_syntax_uid:
             return _without_head(pieces, len(file) - len(open_part10(file)[1]))
-        with DECODERS:
-            return list(little_endian(b"".join(pieces), transfer_syntax)[1:])
+        made = children().plain_object(pieces, transfer_syntax)
+        return _without_head(list(made), len(made[0]) - len(open_part10(made[0])[1]))
 
 
 class _Reply:
     """One C-MOVE or C-GET request, and its answers."""
 
-    def __init__(self, association: Association, context: PresentationContext, request: C_MOVE | C_GET) -> None:
+    def __init__(
+        self,
+        association: Association,
+        context: PresentationContext,
+        request: C_MOVE | C_GET,
+        device: KnownDevice,
+    ) -> None:
         self.association = association
+        self.device = device
         self.context = context
         self.service: Literal["C-MOVE", "C-GET"] = "C-MOVE" if isinstance(request, C_MOVE) else "C-GET"
         self.message_id = int(request.MessageID or 0)
@@ -327,6 +334,11 @@ class _Reply:
         identifier.FailedSOPInstanceUIDList = told
         syntax = self.context.transfer_syntax[0]
         return encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated) or b""
+
+
+def _only_sends(device: KnownDevice, now: datetime) -> bool:
+    """Whether the device, at the local time of its institution, may send and not fetch."""
+    return within(now.astimezone(ZoneInfo(device.timezone)).time(), device.receive_only_hours)
 
 
 def _without_head(pieces: list[Piece], head: int) -> list[Piece]:

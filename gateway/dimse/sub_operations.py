@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import count
@@ -55,8 +55,12 @@ class Command:
 class StoreUser:
     """Sends objects over an association, one at a time, from one thread."""
 
-    def __init__(self, association: Association, *, stall_seconds: float) -> None:
-        """Of an association that the peer asked for, only contexts in which it took the SCP role are used (C-GET)."""
+    def __init__(self, association: Association, *, stall_seconds: float, preferred: Sequence[str] = ()) -> None:
+        """Of an association that the peer asked for, only contexts in which it took the SCP role are used (C-GET).
+
+        Where the peer takes several transfer syntaxes, those `preferred` win in their order.
+        """
+        self._preferred = preferred
         self._association = association
         self._stall_seconds = stall_seconds
         self._is_lost = False
@@ -71,8 +75,9 @@ class StoreUser:
         self._most_waiting = max(2, WAITING // self._pdu)
 
     def form(self, sop_class: str, transfer_syntax: str) -> Form | None:
-        """As it is stored, else in plain little endian, where the peer takes it."""
-        for syntax in (transfer_syntax, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
+        """As it is stored, else in plain little endian, where the peer takes it; what it prefers, before."""
+        possible = (transfer_syntax, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
+        for syntax in (*(syntax for syntax in self._preferred if syntax in possible), *possible):
             found = self._forms.get((sop_class, syntax))
             if found is not None:
                 return found

@@ -10,6 +10,9 @@ Against strangers and slow lines:
 - when the door is full, the connection that has been without a message longest makes room. So a crowd of
   silent callers keeps nobody out; whoever is sent away has no answer yet, and sends again;
 - unfinished messages of all connections together have a limit, and past it the oldest of them goes.
+
+Over TLS (`gateway.tls`) a caller shows its certificate before anything is read; who shows none, a strange or an old
+one is sent away and noted. The limits hold for handshakes too: a connection is counted before its handshake begins.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +30,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from gateway import tls
 from gateway.mllp.framer import LONGEST_MESSAGE, MOST_JUNK, Framer, wrap
 from worklist.errors import BadInput, HurenError, TryLater
 
@@ -36,14 +41,21 @@ LINGER_SECONDS: Final = 2.0  # after a refusal, so that the answer is read befor
 
 
 class Answers(Protocol):
-    """What stands behind the door; called in worker threads. Answers come without frames."""
+    """What stands behind the door; called in worker threads. Answers come without frames.
 
-    def answer(self, message: bytes, address: str) -> list[bytes]:
+    `certificate` is the fingerprint of the one that the caller showed, ``""`` without TLS.
+    """
+
+    def answer(self, message: bytes, address: str, certificate: str = "") -> list[bytes]:
         """Take one message; it is durable when this returns an acceptance."""
         ...
 
-    def refuse(self, received: bytes, address: str, error: HurenError) -> list[bytes]:
+    def refuse(self, received: bytes, address: str, error: HurenError, certificate: str = "") -> list[bytes]:
         """Refuse bytes that make no message."""
+        ...
+
+    def stranger(self, address: str, reason: str) -> None:
+        """Note a caller with whom no secure connection came about."""
         ...
 
 
@@ -59,6 +71,7 @@ class Limits:
     frame_seconds: float = 30.0  # from the first byte of a message to its last
     idle_seconds: float = 600.0  # without a message
     held_seconds: float = 0.5  # how long the 0x0D after 0x1C may take
+    handshake_seconds: float = 10.0  # until a caller over TLS has shown its certificate
     stop_seconds: float = 30.0  # for the messages in work when the door is closed
     workers: int = 16  # messages answered at the same time
 
@@ -74,17 +87,30 @@ class _Connection:
     frame_since: float = 0.0  # loop time at which the open frame began, if one is open
     is_answering: bool = False
     in_memory: int = 0  # bytes, as counted in the door's sum
+    certificate: str = ""  # fingerprint of what the caller showed
 
 
 class MllpDoor:
     """An MLLP server. `start` it once; `stop` may be called from any thread, more than once too."""
 
-    def __init__(self, behind: Answers, host: str, port: int, limits: Limits | None = None) -> None:
-        """Nothing listens yet. Port 0 takes any free one."""
+    def __init__(
+        self,
+        behind: Answers,
+        host: str,
+        port: int,
+        limits: Limits | None = None,
+        secure: ssl.SSLContext | None = None,
+        *,
+        reuse_port: bool = False,
+    ) -> None:
+        """Nothing listens yet. Port 0 takes any free one; with `reuse_port` several processes share a port. With
+        `secure` every connection begins with a handshake."""
         self._behind = behind
         self._host = host
         self._asked_port = port
         self._limits = limits or Limits()
+        self._secure = secure
+        self._reuse_port = reuse_port
         self._port: int | None = None
         self._connections: set[_Connection] = set()
         self._in_memory = 0  # bytes of unfinished messages, all connections together
@@ -131,7 +157,9 @@ class MllpDoor:
     # From here on everything runs in the event loop's thread.
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, self._host, self._asked_port, limit=PIECE, backlog=256)
+        self._server = await asyncio.start_server(
+            self._serve, self._host, self._asked_port, limit=PIECE, backlog=256, reuse_port=self._reuse_port or None
+        )
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -162,7 +190,8 @@ class MllpDoor:
         self._connections.add(connection)
         try:
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._converse(connection)
+            if self._secure is None or await self._shakes_hands(connection, self._secure):
+                await self._converse(connection)
         except (OSError, TimeoutError):
             pass  # the sender is gone or takes no answer; what it was not told is not acknowledged
         except asyncio.CancelledError:
@@ -179,6 +208,23 @@ class MllpDoor:
                 async with asyncio.timeout(LINGER_SECONDS):
                     await writer.wait_closed()
 
+    async def _shakes_hands(self, connection: _Connection, secure: ssl.SSLContext) -> bool:
+        """Whether the caller showed a certificate that we trust; who did not is noted.
+
+        Nothing may be awaited before this, or the caller's first bytes would be read as if they were plain.
+        """
+        seconds = self._limits.handshake_seconds
+        try:
+            await connection.writer.start_tls(secure, ssl_handshake_timeout=seconds)
+        except OSError as error:  # ssl.SSLError and the time-out of a handshake are OSErrors
+            reason = tls.refusal_reason(error)
+            await self._loop.run_in_executor(self._workers, self._behind.stranger, connection.address, reason)
+            return False
+        shown = connection.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        connection.certificate = tls.fingerprint(shown)
+        connection.since = self._loop.time()
+        return True
+
     async def _converse(self, connection: _Connection) -> None:
         framer = connection.framer
         while not self._stopping:
@@ -193,7 +239,8 @@ class MllpDoor:
             for message in messages:
                 if self._stopping:
                     return
-                await self._answer(connection, partial(self._behind.answer, message, connection.address))
+                work = partial(self._behind.answer, message, connection.address, connection.certificate)
+                await self._answer(connection, work)
                 connection.frame_since = self._loop.time()  # reading rested meanwhile
             error: HurenError | None = framer.fault or (None if has_memory else TryLater("door_full"))
             if error is None and not piece and not messages:
@@ -235,8 +282,12 @@ class MllpDoor:
     async def _refuse(self, connection: _Connection, error: HurenError) -> None:
         """Say why, and wait a little: closing with bytes unread would take the answer from the sender."""
         framer = connection.framer
-        await self._answer(connection, partial(self._behind.refuse, framer.unused, connection.address, error))
-        connection.writer.write_eof()
+        refuse = self._behind.refuse
+        await self._answer(
+            connection, partial(refuse, framer.unused, connection.address, error, connection.certificate)
+        )  # fmt: skip
+        if connection.writer.can_write_eof():  # TLS has no half-closed connections
+            connection.writer.write_eof()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 while await connection.reader.read(PIECE):

@@ -9,41 +9,47 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import structlog
 from sqlalchemy.orm import Session
 
-from interfaces.hl7v2.answers import AcknowledgementCode, acknowledge, order_response
+from gateway.meters import MESSAGES
+from interfaces.hl7v2.answers import AcknowledgementCode, acknowledge, order_response, serving
 from interfaces.hl7v2.message import Message, fingerprint, parse, peek_header
 from interfaces.hl7v2.orders import read_order_message
-from interfaces.hl7v2.patients import read_patient_message
-from worklist.actions.devices import find_device, refuse_caller
-from worklist.actions.messages import MessageOutcome, keep_unreadable, record_answer, take_message
+from interfaces.hl7v2.outside import read_result_messages
+from interfaces.hl7v2.overriding import override
+from interfaces.hl7v2.patients import EVENTS, read_patient_messages
+from worklist.actions.devices import read_device, refuse_caller
+from worklist.actions.message_work import Content, MessageOutcome
+from worklist.actions.messages import Received, keep_unreadable, take_message
 from worklist.database import Database
 from worklist.errors import BadInput, HurenError, TryLater
-from worklist.facts import Caller, KnownDevice, MessageHeader, OrderMessage, PatientMessage
+from worklist.facts import Caller, Finding, KnownDevice, MessageHeader, OrderMessage
 
 log = structlog.get_logger(__name__)
 
 KEPT_BYTES: Final = 65_536  # of what makes no message or comes from a stranger
 KEPT_PER_ADDRESS: Final = 20  # such rows, in an hour
 KEPT_ALTOGETHER: Final = 1_000
+REMEMBERED: Final = 1_000  # senders whose records are at hand
 
 Code = Literal["AA", "AE", "AR"]
-Content = OrderMessage | PatientMessage | HurenError
 
-READERS: Final[dict[tuple[str, str], Callable[[Message], OrderMessage | PatientMessage]]] = {
+READERS: Final[dict[tuple[str, str], Callable[[Message], Content]]] = {
     ("ORM", "O01"): read_order_message,
     ("OMG", "O19"): read_order_message,
-    ("ADT", "A01"): read_patient_message,
-    ("ADT", "A04"): read_patient_message,
-    ("ADT", "A08"): read_patient_message,
+    ("OMI", "O23"): read_order_message,
+    ("OML", "O21"): read_order_message,
+    **{("ADT", event): read_patient_messages for event in EVENTS},
+    ("ORU", "R01"): read_result_messages,
 }
 CONDITIONS: Final = {"AL", "NE", "ER", "SU"}  # HL7 table 0155; one of them in MSH-15 or MSH-16: enhanced mode
 _CODES: Final[dict[str, Code]] = {"AA": "AA", "AE": "AE", "AR": "AR"}
@@ -58,22 +64,29 @@ class Intake:
         self._database = database
         self._clock = clock
         self._budget = _Budget()
+        # Records of senders as they were last read. Each is compared inside the transaction that rests on it.
+        self._known: dict[tuple[Caller, str], KnownDevice] = {}
 
-    def answer(self, message: bytes, address: str) -> list[bytes]:
+    def answer(self, message: bytes, address: str, certificate: str = "") -> list[bytes]:
         """Take one message, without its frame, from a peer at `address`; return the answers in order.
 
-        Usually one: ACK, or ORR or ORG where the sender's record says so. In enhanced mode (HL7 v2 chapter
-        2.9.3, MSH-15 or MSH-16 valued) an accept acknowledgement, an application answer, both or none.
+        `certificate` is the fingerprint of the one that the peer showed, where it came over TLS: it says who that is.
+
+        Usually one answer: ACK, or ORR, ORG, ORI or ORL where the sender's record says so. In enhanced mode (HL7 v2
+        chapter 2.9.3, MSH-15 or MSH-16 valued) an accept acknowledgement, an application answer, both or none.
         """
         header = peek_header(message)
         if header is None:
-            return self.refuse(message, address, BadInput("header_missing"))
+            return self.refuse(message, address, BadInput("header_missing"), certificate)
         visit = Visit(message, header, _caller(header, address), self._clock())
         try:
-            visit.device = self._database.write(lambda session: find_device(session, visit.caller, visit.now))
-            if visit.device is None:
-                return self._turn_away(visit, BadInput("unknown_sender"))
-            return self._take(visit, visit.device)
+            visit.device = self._known.get((visit.caller, certificate)) or self._find(visit, certificate)
+            while visit.device is not None:
+                answers = self._take(visit, visit.device, certificate)
+                if answers is not None:
+                    return answers
+                visit.device = self._find(visit, certificate)  # its record was changed
+            return self._turn_away(visit, BadInput("unknown_sender"))
         except TryLater as error:
             log.warning("mllp_try_later", reason=error.code, address=address)
             return visit.answers(error)
@@ -82,7 +95,7 @@ class Intake:
             log.error("mllp_message_failed", address=address, error=type(error).__name__)  # noqa: TRY400
             return self._turn_away(visit, TryLater("unexpected_error", kind=type(error).__name__))
 
-    def refuse(self, received: bytes, address: str, error: HurenError) -> list[bytes]:
+    def refuse(self, received: bytes, address: str, error: HurenError, certificate: str = "") -> list[bytes]:
         """Refuse bytes that make no message, and keep a bounded number of them for the admin.
 
         A `TryLater` is answered with AE, everything else with AR.
@@ -90,24 +103,51 @@ class Intake:
         header = peek_header(received)
         visit = Visit(received, header or MessageHeader(), _caller(header, address), self._clock())
         with suppress(TryLater):  # the database is away: the refusal stands without it
-            visit.device = self._database.write(lambda session: find_device(session, visit.caller, visit.now))
+            visit.device = self._find(visit, certificate)
         return self._turn_away(visit, error)
 
-    def _take(self, visit: Visit, device: KnownDevice) -> list[bytes]:
+    def stranger(self, address: str, reason: str) -> None:
+        """Note that a peer was sent away before it said anything: its certificate is not one of a device's."""
+        now = self._clock()
+        log.warning("mllp_refused", address=address, device="", reason=reason)
+        if self._budget.spend(address, now):
+            with suppress(TryLater):
+                self._database.write(lambda session: refuse_caller(session, Caller("mllp", address), reason, now))
+
+    def _find(self, visit: Visit, certificate: str) -> KnownDevice | None:
+        """Who is calling, as the database says; remembered for the next message."""
+        found = self._database.read(lambda session: read_device(session, visit.caller, visit.now, certificate))
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        if found is not None:
+            self._known[visit.caller, certificate] = found
+        else:
+            self._known.pop((visit.caller, certificate), None)
+        return found
+
+    def _take(self, visit: Visit, device: KnownDevice, certificate: str) -> list[bytes] | None:
+        """The answers, or None where the device's record is another by now and nothing was done."""
         content = visit.read(device)
-        print_ = fingerprint(visit.raw)
+        received = Received(
+            visit.raw, fingerprint(visit.raw), visit.header, content, visit.flags, visit.findings
+        )  # fmt: skip
 
-        def work(session: Session) -> tuple[MessageOutcome, bytes]:
-            outcome = take_message(
-                session, device, visit.caller, visit.raw, print_, visit.header, content, visit.now, visit.flags
+        def work(session: Session) -> tuple[MessageOutcome, bytes] | None:
+            if read_device(session, visit.caller, visit.now, certificate) != device:
+                return None
+            return take_message(
+                session,
+                device,
+                visit.caller,
+                received,
+                visit.now,
+                lambda outcome: visit.application_answer(outcome, content),
             )
-            if outcome.stored_answer is not None:
-                return outcome, outcome.stored_answer
-            answer = visit.application_answer(outcome, content)
-            record_answer(session, outcome.message_id, answer, outcome.code)
-            return outcome, answer
 
-        outcome, answer = self._database.write(work)
+        taken = self._database.write(work)
+        if taken is None:
+            return None
+        outcome, answer = taken
         log.info(
             "mllp_message",
             message=outcome.message_id,
@@ -159,9 +199,12 @@ class Visit:
     device: KnownDevice | None = None
     character_set: str = ""  # of the message, once it was decoded
     flags: tuple[str, ...] = ()  # what was noticed while reading, for the message log
+    findings: tuple[Finding, ...] = ()
+    began: float = field(default_factory=time.perf_counter)
 
     def read(self, device: KnownDevice) -> Content:
         """What the message says, or the error that says why it cannot be read."""
+        self.character_set, self.flags, self.findings = "", (), ()
         try:
             message = parse(self.raw, device.character_set_in or "UTF-8")
             self.flags = ("mislabelled_character_set",) if message.mislabelled else ()
@@ -171,16 +214,30 @@ class Visit:
             reader = READERS.get((message.header.message_code, message.header.trigger_event))
             if reader is None:
                 raise BadInput("message_type_unsupported")
+            if device.checks != "off":
+                self._check(message, device)
+            if device.field_overrides:
+                message, changed = override(message, device.field_overrides)
+                self.flags += ("fields_overridden",) if changed else ()
             return reader(message)
         except HurenError as error:
             return error
+
+    def _check(self, message: Message, device: KnownDevice) -> None:
+        """Look at the structure of what came, before any override; raise ``structure_wrong`` where that is refused."""
+        from interfaces.hl7v2.checking import check  # with it comes hl7apy, for those who ask for it
+
+        self.findings = check(message)
+        wrong = next((finding for finding in self.findings if finding.is_error), None)
+        if wrong is not None and device.checks == "refuse":
+            raise BadInput("structure_wrong", finding=wrong.code, field=wrong.place)
 
     def application_answer(self, outcome: MessageOutcome, content: Content) -> bytes:
         """The answer in the sender's own kind and character set."""
         by_order = self.device is not None and self.device.answers_with == "order response"
         if by_order and outcome.answers and isinstance(content, OrderMessage):
             return order_response(
-                content,
+                content if content.header is self.header else replace(content, header=self.header),  # not overridden
                 outcome.answers,
                 control_id=_control_id(),
                 sent_at=self.now,
@@ -188,24 +245,33 @@ class Visit:
                 character_set=self._answered_in,
             )
         place = outcome.params.get("field") or outcome.params.get("segment") or ""
-        return self._acknowledge(_CODES[outcome.code], outcome.reason, str(place))
+        finding = str(outcome.params.get("finding", ""))
+        told = serving(outcome.answers)
+        if told and not outcome.reason:
+            return self._acknowledge(_CODES[outcome.code], "", notice="; ".join(told))
+        return self._acknowledge(_CODES[outcome.code], outcome.reason, str(place), finding)
 
     def answers(self, error: HurenError) -> list[bytes]:
-        """The refusal that `error` means."""
+        """The refusal that `error` means. Nothing is promised to be kept, so enhanced mode gets no CA before it."""
         code = _negative(error)
-        return self.in_mode(code, self._acknowledge(code, error.code), error.code)
+        return self.in_mode(code, self._acknowledge(code, error.code), error.code, is_kept=False)
 
-    def in_mode(self, code: Code, answer: bytes, reason: str) -> list[bytes]:
+    def in_mode(self, code: Code, answer: bytes, reason: str, *, is_kept: bool = True) -> list[bytes]:
         """Which answers the sender wants: in original mode `answer`, else as MSH-15 and MSH-16 say.
 
         Where a failure would go unsaid because the sender wants no application answer, the accept
         acknowledgement says it.
         """
+        MESSAGES.labels(code).observe(time.perf_counter() - self.began)
         accept, application = self.header.accept_acknowledgement, self.header.application_acknowledgement
         if not {accept, application} & CONDITIONS:
             return [answer]
         answers = []
         is_answered = _is_wanted(application, code)
+        if not is_kept:  # CA would say that the bytes are safe
+            if _is_wanted(accept, code):
+                return [self._acknowledge(_ACCEPT[code], reason)]
+            return [answer] if is_answered else []
         kept: AcknowledgementCode = "CA" if is_answered else _ACCEPT[code]
         if _is_wanted(accept, "AA" if kept == "CA" else code):
             answers.append(self._acknowledge(kept, "" if kept == "CA" else reason))
@@ -218,13 +284,15 @@ class Visit:
         preferred = self.device.character_set_out if self.device else ""
         return self.character_set or preferred or "UTF-8"
 
-    def _acknowledge(self, code: AcknowledgementCode, reason: str, place: str = "") -> bytes:
+    def _acknowledge(
+        self, code: AcknowledgementCode, reason: str, place: str = "", finding: str = "", *, notice: str = ""
+    ) -> bytes:
         return acknowledge(
             self.header,
             code,
             control_id=_control_id(),
             sent_at=self.now,
-            text=_words(reason),
+            text=notice or _words(f"{reason}: {finding} {place}".strip() if finding else reason),
             character_set=self._answered_in,
             error_code=reason,
             location=place,

@@ -2,11 +2,14 @@
 
 Each message has a connection of its own. So an answer that comes too late meets a closed socket and is
 never taken for the answer to the next message.
+
+Where the endpoint wants TLS, the connection is wrapped before the first byte; nothing is ever sent in the open instead.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from typing import Final
 
@@ -27,7 +30,13 @@ class NotAnswered(TryLater):
 
 
 def send(
-    host: str, port: int, message: bytes, *, answer_seconds: float, connect_seconds: float = CONNECT_SECONDS
+    host: str,
+    port: int,
+    message: bytes,
+    *,
+    answer_seconds: float,
+    connect_seconds: float = CONNECT_SECONDS,
+    tls: ssl.SSLContext | None = None,
 ) -> bytes:
     """Send one message and return the answer, both without frames.
 
@@ -38,19 +47,25 @@ def send(
     answer_seconds
         From the first byte sent to the last byte of the answer, however slowly either side goes.
     connect_seconds
-        For all addresses of the host together.
+        For all addresses of the host together, and as long again for the TLS handshake.
+    tls
+        How to speak TLS (`gateway.tls.client_context`); None: in the open.
 
     Raises
     ------
     TryLater
-        ``peer_away``: no connection, so nothing was sent.
+        ``peer_away``: no connection; ``receiver_certificate_unknown`` or ``receiver_tls_failed``: none that is safe.
+        Nothing was sent.
     NotAnswered
-        ``no_answer`` or ``unreadable_answer`` (not MLLP, broken off, too long).
+        ``no_answer``, ``unreadable_answer`` (not MLLP, broken off, too long), or ``receiver_tls_failed`` where the
+        receiver ended the secure connection (it may not know our certificate).
     BadInput
         ``frame_mark_in_message``: the message cannot travel by MLLP.
     """
     framed = wrap(message)
     connection = _connect(host, port, connect_seconds)
+    if tls is not None:
+        connection = _secured(connection, tls, host, port, connect_seconds)
     deadline = time.monotonic() + answer_seconds
     with connection:
         try:
@@ -86,6 +101,18 @@ def _connect(host: str, port: int, seconds: float) -> socket.socket:
     raise TryLater("peer_away", port=port) from cause
 
 
+def _secured(connection: socket.socket, tls: ssl.SSLContext, host: str, port: int, seconds: float) -> socket.socket:
+    try:
+        connection.settimeout(seconds)
+        return tls.wrap_socket(connection, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        connection.close()
+        raise TryLater("receiver_certificate_unknown", port=port) from error
+    except OSError as error:  # ssl.SSLError is one
+        connection.close()
+        raise TryLater("receiver_tls_failed", port=port) from error
+
+
 def _answer(connection: socket.socket, deadline: float) -> bytes:
     framer = Framer(LONGEST_ANSWER)
     cause: OSError | None = None
@@ -109,4 +136,5 @@ def _answer(connection: socket.socket, deadline: float) -> bytes:
             break
     if framer.fault is not None or framer.unused:
         raise NotAnswered("unreadable_answer", framer.unused) from (framer.fault or cause)
-    raise NotAnswered("no_answer") from cause
+    # In TLS 1.3 a receiver says after the handshake that it does not want our certificate.
+    raise NotAnswered("receiver_tls_failed" if isinstance(cause, ssl.SSLError) else "no_answer") from cause

@@ -29,7 +29,9 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from reading_room.passwords import hash_password, make_password
+from worklist.actions import aids, device_settings
 from worklist.actions import configuration as conf
+from worklist.actions.routes import save_routes
 from worklist.actions.users import make_token, save_user
 from worklist.database import Database
 from worklist.people import HUREN
@@ -223,6 +225,7 @@ def _plant_center(session: Session, institution_id: str, now: datetime) -> tuple
         key: conf.save_group(session, HUREN, {"center_id": center, "name": name, "name_en": name_en}, now).id
         for key, (name, name_en) in GROUPS.items()
     }
+    aids.add_starter(session, HUREN, center, now)
     return center, groups
 
 
@@ -230,9 +233,11 @@ def _plant_work(session: Session, center: str, groups: Mapping[str, str], now: d
     for code, name, name_en, modality, body_part, limits in PROCEDURES:
         procedure = {"code": code, "name": name, "name_en": name_en, "modality": modality, "body_part": body_part}
         conf.save_procedure(session, HUREN, {**procedure, "discipline": "imaging", "limits": dict(limits)}, now)
-    for place, name, conditions, group in ROUTES:
-        route = {"place": place, "name": name, "conditions": dict(conditions), "center_id": center}
-        conf.save_route(session, HUREN, {**route, "group_id": groups[group]}, now)
+    rules = [
+        {"place": place, "name": name, "conditions": dict(conditions), "center_id": center, "group_id": groups[group]}
+        for place, name, conditions, group in ROUTES
+    ]
+    save_routes(session, HUREN, rules, "演示", now)
 
 
 def _plant_devices(session: Session, places: Mapping[str, str], now: datetime) -> None:
@@ -246,7 +251,7 @@ def _plant_devices(session: Session, places: Mapping[str, str], now: datetime) -
             "institution_ids": [places[code] for code in scanner.places],
             "addresses": [{"door": "dimse", "address": LOOPBACK, "claimed": scanner.ae_title}],
         }
-        conf.save_device(session, HUREN, fields, now)
+        device_settings.save_device(session, HUREN, fields, now)
     for his in HIS_SYSTEMS:
         fields = {
             "name": his.name,
@@ -258,7 +263,7 @@ def _plant_devices(session: Session, places: Mapping[str, str], now: datetime) -
             "institution_ids": [places[code] for code in his.places],
             "addresses": [{"door": "mllp", "address": LOOPBACK, "claimed": f"HIS|{code}"} for code in his.places],
         }
-        conf.save_device(session, HUREN, fields, now)
+        device_settings.save_device(session, HUREN, fields, now)
         for code in his.places:  # the reports of a village go to the HIS of its township
             endpoint = {
                 "institution_id": places[code],

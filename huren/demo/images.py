@@ -149,8 +149,12 @@ def ct_head(picked: Picked, *, bleed: bool, count: int = THIN_SLICES) -> Iterato
         yield ds
 
 
-def chest_dr(picked: Picked) -> Iterator[Dataset]:
-    """A chest in two views, from the front and from the left (Digital X-Ray Image IOD, PS3.3 A.26)."""
+def chest_dr(picked: Picked, side: int = phantoms.CHEST_SIDE) -> Iterator[Dataset]:
+    """A chest in two views, from the front and from the left (Digital X-Ray Image IOD, PS3.3 A.26).
+
+    `side` is that of the pictures in pixels.
+    """
+    pixel = round(phantoms.CHEST_PIXEL * phantoms.CHEST_SIDE / side, 4)
     for number, (view, position, orientation) in enumerate(
         (("PA", "Chest PA", ["L", "F"]), ("LL", "Chest lateral", ["P", "F"])), start=1
     ):
@@ -170,7 +174,7 @@ def chest_dr(picked: Picked) -> Iterator[Dataset]:
         ds.PositionerType = ""
         ds.DetectorType = "DIRECT"
         ds.DetectorID = "DEMO"
-        ds.ImagerPixelSpacing = [phantoms.CHEST_PIXEL, phantoms.CHEST_PIXEL]
+        ds.ImagerPixelSpacing = [pixel, pixel]
         ds.PixelIntensityRelationship = "LOG"
         ds.PixelIntensityRelationshipSign = -1
         ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = 0, 1, "US"
@@ -179,7 +183,7 @@ def chest_dr(picked: Picked) -> Iterator[Dataset]:
         ds.BurnedInAnnotation = "NO"
         ds.WindowCenter, ds.WindowWidth = 1800, 3600
         ds.AcquisitionContextSequence = Sequence([])
-        density = phantoms.chest(view, seed=_seed(picked) + number)
+        density = phantoms.chest(view, seed=_seed(picked) + number, side=side)
         _grey(ds, np.rint(density * 4095).astype("<u2"))
         yield ds
 

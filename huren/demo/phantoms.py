@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -66,14 +67,19 @@ def head_slices(count: int, *, bleed: bool, seed: int) -> Iterator[tuple[float, 
         yield z, picture + noise[down : down + HEAD_SIDE, right : right + HEAD_SIDE]
 
 
-def chest(view: str, *, seed: int) -> Picture:
-    """A chest from the front ("PA") or from the left side ("LL"): shape (2048, 2048), 0 (air) to 1 (densest)."""
-    line = np.linspace(-1, 1, CHEST_SIDE, dtype=np.float32)
-    y, x = line[:, None], line[None, :]
-    density = _chest_from_the_front(x, y) if view == "PA" else _chest_from_the_side(x, y)
+def chest(view: str, *, seed: int, side: int = CHEST_SIDE) -> Picture:
+    """A chest from the front ("PA") or from the left side ("LL"): shape (side, side), 0 (air) to 1 (densest)."""
+    density = _chest(view, side)
     random = np.random.default_rng(seed)
-    density = density + random.normal(0, 0.012, density.shape).astype(np.float32)
-    return np.clip(density, 0, 1).astype(np.float32)
+    return np.clip(density + 0.012 * random.standard_normal(density.shape, dtype=np.float32), 0, 1)
+
+
+@functools.cache
+def _chest(view: str, side: int) -> Picture:
+    """The same without noise."""
+    line = np.linspace(-1, 1, side, dtype=np.float32)
+    y, x = line[:, None], line[None, :]
+    return (_chest_from_the_front(x, y) if view == "PA" else _chest_from_the_side(x, y)).astype(np.float32)
 
 
 def _soft(

@@ -17,10 +17,10 @@ from worklist.facts import Priority
 _FAMILIES: Final = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许邓冯韩曹曾彭萧蔡潘田董袁于余叶蒋杜苏魏程吕丁沈任"
 )
-_GIVEN: Final = (
-    *("小东", "秀英", "建国", "桂兰", "志强", "玉珍", "海燕", "德华", "春梅", "永福", "淑芬", "国庆", "金凤", "明亮"),
-    *("雪梅", "长根", "月娥", "天佑", "素琴", "大川", "巧云", "守义", "红霞", "立新", "晓雯", "浩然", "子涵", "一诺"),
-)
+_GIVEN: Final = {
+    "M": ("小东", "建国", "志强", "德华", "永福", "国庆", "明亮", "春生", "天佑", "大川", "守义", "立新", "浩然"),
+    "F": ("秀英", "桂兰", "玉珍", "海燕", "春梅", "淑芬", "金凤", "雪梅", "月娥", "素琴", "巧云", "红霞", "子涵"),
+}
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,11 @@ def usual_words(procedure: str) -> Words:
 def new_visitor(now: datetime) -> Visitor:
     """An invented patient: no real person's name is meant, and there is no national number."""
     born = now.astimezone(ZONE).year - random.randint(18, 88)
+    sex = random.choice("MF")
     return Visitor(
         number=f"{random.randrange(10**9, 10**10)}",
-        name=random.choice(_FAMILIES) + random.choice(_GIVEN),
-        sex=random.choice("MF"),
+        name=random.choice(_FAMILIES) + random.choice(_GIVEN[sex]),
+        sex=sex,
         birth_date=f"{born}{random.randint(1, 12):02}{random.randint(1, 28):02}",
     )
 

@@ -105,7 +105,7 @@ def order(doors: Doors, his: HisSystem, request: Request, control: str, now: dat
     CannotPlay
         the MLLP door is away or answers nothing that can be read.
     """
-    raw = charset.encode(_order_message(his, request, control, now), his.character_set)
+    raw = charset.encode(order_message(his, request, control, now), his.character_set)
     try:
         answer = parse(send(doors.mllp_host, doors.mllp_port, raw, answer_seconds=ANSWER_SECONDS), his.character_set)
         orc = answer.first("ORC")
@@ -215,7 +215,7 @@ def end_step(doors: Doors, scanner: Scanner, uid: str, sent: Iterable[Dataset], 
     _must_be_done("N-SET", status)
 
 
-def _order_message(his: HisSystem, request: Request, control: str, now: datetime) -> str:
+def order_message(his: HisSystem, request: Request, control: str, now: datetime) -> str:
     """ORM^O01 (HL7 v2.4 chapter 4.4.1)."""
     stamp = f"{now.astimezone(ZONE):%Y%m%d%H%M%S%z}"
     visitor, doctor = request.visitor, composite(*request.doctor)

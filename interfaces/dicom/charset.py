@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from worklist.errors import BadInput
 from worklist.facts import PersonName
@@ -79,6 +80,8 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "6": (),
 }
 
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")  # control characters (PS3.5 6.1.3)
+
 _IDEOGRAPHIC = re.compile(
     "[\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -128,7 +131,7 @@ def encode(text: str, target: str) -> bytes:
         PS3.5 6.1.3 forbids. `unknown_character_set`: not one of the targets.
     """
     term = _target(target)
-    if any((ord(c) < 0x20 and c not in "\t\n\f\r") or c == "\x7f" for c in text):
+    if _FORBIDDEN.search(text):
         raise BadInput("unencodable_text", character_set=target)
     try:
         if term == "58":
@@ -191,6 +194,7 @@ def is_ideographic(text: str) -> bool:
     return _IDEOGRAPHIC.search(text) is not None
 
 
+@lru_cache(maxsize=256)
 def _term(name: str) -> str:
     """One word for each set: "100", "58", "192", "GB18030", "GBK" …; sloppy spellings are understood."""
     plain = re.sub(r"[\s_-]", "", name.strip(" \0").upper())

@@ -1,7 +1,8 @@
 """An object leaves with another identity than its bytes say; the bytes that are kept never change.
 
-Only the elements of the Patient Identification group that differ are written anew (PS3.3 C.7.1.1); everything else is
-the stored file's own, piece by piece, so that an object of any size is streamed and not loaded.
+Only the elements of the Patient Identification group that differ are written anew (PS3.3 C.7.1.1), and the Study
+Instance UID of objects that were made a study of their own; everything else is the stored file's own, piece by piece,
+so that an object of any size is streamed and not loaded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from struct import pack
 from typing import Final
 
@@ -33,7 +35,8 @@ NAME, PATIENT_ID, ISSUER, ISSUER_QUALIFIERS, BIRTH_DATE, SEX = (
     0x00100030,
     0x00100040,
 )
-_VRS: Final = {NAME: b"PN", PATIENT_ID: b"LO", ISSUER: b"LO", BIRTH_DATE: b"DA", SEX: b"CS"}
+STUDY: Final = 0x0020000D
+_VRS: Final = {NAME: b"PN", PATIENT_ID: b"LO", ISSUER: b"LO", BIRTH_DATE: b"DA", SEX: b"CS", STUDY: b"UI"}
 _GROUP_LENGTH, _GROUP_END = 0x00100000, 0x0011FFFF
 _OTHERS: Final = frozenset(int(tag, 16) for tag in OTHER_IDENTITY)
 _WRITABLE: Final = {"192": "UTF-8", "GB18030": "GB18030", "GBK": "GBK", "58": "ISO 2022 IR 58", "100": "ISO_IR 100"}
@@ -50,6 +53,7 @@ class Identity:
     sex: str
     birth_date: str
     corrected: bool
+    study_instance_uid: str = ""  # the study's, where it became another than the bytes say; "": as they say
 
 
 def coerced(part10: Buffer, identity: Identity) -> list[Piece]:
@@ -76,6 +80,24 @@ def coerced(part10: Buffer, identity: Identity) -> list[Piece]:
     return [(0, head), packed + b"\0" * (len(packed) % 2)]
 
 
+def lasting_digest(data: memoryview, syntax: str) -> str:
+    """SHA-256 in hexadecimal of what `coerced` leaves as it is in an encoded data set: all but the Patient
+    Identification group and the Study Instance UID.
+
+    Raises
+    ------
+    BadInput
+        as `elements.walk`.
+    """
+    digest, at = sha256(), 0
+    for element in _patient_elements(data, syntax)[0]:
+        if _GROUP_LENGTH <= element.tag <= _GROUP_END or element.tag == STUDY:
+            digest.update(data[at : element.start])
+            at = element.end
+    digest.update(data[at:])
+    return digest.hexdigest()
+
+
 def size_of(pieces: list[Piece]) -> int:
     """Bytes of all pieces together."""
     return sum(len(piece) if isinstance(piece, bytes) else piece[1] for piece in pieces)
@@ -96,7 +118,7 @@ class _Element:
 
 
 def _spliced(data: memoryview, syntax: str, identity: Identity, head: int) -> list[Piece]:
-    elements, sets = _patient_elements(data, syntax)
+    elements, sets, study = _patient_elements(data, syntax)
     target = _target(sets)
     values: dict[int, bytes] = {
         PATIENT_ID: charset.encode(identity.patient_id, target),
@@ -108,20 +130,24 @@ def _spliced(data: memoryview, syntax: str, identity: Identity, head: int) -> li
         values[SEX] = charset.encode(identity.sex, "ASCII")
         values[BIRTH_DATE] = charset.encode(identity.birth_date, "ASCII")
         gone |= _OTHERS
+    if study and identity.study_instance_uid not in ("", study):
+        values[STUDY] = identity.study_instance_uid.encode("ascii")
     if not identity.issuer:
         values.pop(ISSUER)
         gone.add(ISSUER)
     return _Splice(data, syntax, head).pieces(elements, values, gone)
 
 
-def _patient_elements(data: memoryview, syntax: str) -> tuple[list[_Element], tuple[str, ...]]:
-    """Top-level elements of groups up to 0010, one that follows them (or the end), and the character sets.
+def _patient_elements(data: memoryview, syntax: str) -> tuple[list[_Element], tuple[str, ...], str]:
+    """Top-level elements of groups up to 0010, one that follows them (or the end), and that of the study's UID; the
+    character sets; and the study's UID, ``""`` where it says none.
 
     The whole object is looked through: a patient's number that stands in a wrong place (elements have to ascend, PS3.5
     7.1) is read by others all the same.
     """
     found: list[_Element] = []
     sets: tuple[str, ...] = ()
+    study = ""
     start = end = 0
     behind = False  # the group
     for token in walk(data, syntax):
@@ -130,13 +156,15 @@ def _patient_elements(data: memoryview, syntax: str) -> tuple[list[_Element], tu
         if token.kind == "sequence":
             start = end
             continue
-        if token.tag <= _GROUP_END or not behind:
+        if token.tag <= _GROUP_END or token.tag == STUDY or not behind:
             found.append(_Element(token.tag, start if token.kind == "sequence end" else end, token.end))
         end = token.end
         behind = behind or token.tag > _GROUP_END
         if token.tag == SPECIFIC_CHARACTER_SET:
             sets = split(bytes(data[token.start : token.end]))
-    return found, sets
+        elif token.tag == STUDY:
+            study = bytes(data[token.start : token.end]).decode("ascii", "replace").strip("\0 ")
+    return found, sets, study
 
 
 class _Splice:
@@ -176,7 +204,7 @@ class _Splice:
         return made
 
     def _element(self, tag: int, value: bytes) -> bytes:
-        value += b" " * (len(value) % 2)
+        value += (b"\0" if tag == STUDY else b" ") * (len(value) % 2)
         group, element = tag >> 16, tag & 0xFFFF
         if self.implicit:
             return pack(self.order + "HHL", group, element, len(value)) + value

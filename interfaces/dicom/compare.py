@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array as numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 
 import numpy as np
@@ -27,7 +27,7 @@ _TRAILING_PADDING = 0xFFFCFFFC
 _SAME_COLOURS = {b"YBR_RCT": b"RGB"}
 
 
-def same_content(a: Buffer, b: Buffer) -> bool:
+def same_content(a: Buffer, b: Buffer, *, same_pixels: Callable[[], bool] | None = None) -> bool:
     """Whether two Part 10 files hold equal elements and equal pixels.
 
     Left aside are group 0002, group lengths, trailing padding, the encoding of elements (implicit or
@@ -35,6 +35,11 @@ def same_content(a: Buffer, b: Buffer) -> bool:
     the planar configuration. Pixels are equal where their bytes are; in lossless transfer syntaxes also
     where their decoded values are. Lossy or undecodable pixels, and more than `MAX_DECODED` bytes of them,
     are equal only as bytes.
+
+    Parameters
+    ----------
+    same_pixels
+        Compares the decoded pixels of the two files, where that is to happen elsewhere.
 
     Raises
     ------
@@ -60,7 +65,9 @@ def same_content(a: Buffer, b: Buffer) -> bool:
         return True
     if not {syntax_a, syntax_b} <= LOSSLESS:
         return False
-    return _same_pixels(a, b)
+    if same_pixels is not None:
+        return same_pixels()
+    return same_frames(a, b)[0]
 
 
 class _Seen:
@@ -121,16 +128,25 @@ def _pixel_bytes(data: memoryview, token: Token) -> memoryview | bytes:
     return _swapped(bytes(data[token.start : token.end]), 2)
 
 
-def _same_pixels(a: Buffer, b: Buffer) -> bool:
+def same_frames(
+    a: Buffer, b: Buffer, first: int = 0, is_time_up: Callable[[], bool] = lambda: False
+) -> tuple[bool, int]:
+    """Whether the decoded frames of two Part 10 files are equal, from `first` (from zero) until the time is up; and
+    the frame to go on with, 0 where there is none left.
+
+    Pixels that cannot be decoded, and more than `MAX_DECODED` bytes of them, are not equal.
+    """
     try:
         one, two = open_pixels(a), open_pixels(b)
         if (one.frames, one.keyword) != (two.frames, two.keyword):
-            return False
+            return False, 0
         if one.frame_bytes * one.frames > MAX_DECODED or two.frame_bytes * two.frames > MAX_DECODED:
-            return False
-        return all(
-            np.array_equal(one.decode(frame, as_rgb=False)[0], two.decode(frame, as_rgb=False)[0])
-            for frame in range(one.frames)
-        )
+            return False, 0
+        for frame in range(first, one.frames):
+            if not np.array_equal(one.decode(frame, as_rgb=False)[0], two.decode(frame, as_rgb=False)[0]):
+                return False, 0
+            if is_time_up() and frame + 1 < one.frames:
+                return True, frame + 1
     except BadInput:
-        return False
+        return False, 0
+    return True, 0

@@ -51,6 +51,22 @@ def open_file(data: Buffer) -> tuple[str, memoryview]:
     return syntax, whole[at:]
 
 
+def open_directory(data: Buffer) -> tuple[str, int]:
+    """Transfer syntax of a disc's directory (PS3.10 8.6), and the byte of the file at which its data set begins.
+
+    Raises
+    ------
+    BadInput
+        `not_a_directory`.
+    """
+    whole = memoryview(data)
+    if bytes(whole[_PREAMBLE : _PREAMBLE + 4]) == b"DICM":
+        meta, at = _read_meta(whole, _PREAMBLE + 4)
+        if meta.get(_STORAGE_CLASS) == _DIRECTORY and meta.get(_TRANSFER_SYNTAX) and at <= len(whole):
+            return meta[_TRANSFER_SYNTAX], at
+    raise BadInput("not_a_directory")
+
+
 def _begins_bare(head: bytes) -> bool:
     """Whether the first element is of group 0008, low enough to be a first one: length, character set, type, UIDs."""
     if len(head) < 8 or head[:2] != b"\x08\x00":

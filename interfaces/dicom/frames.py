@@ -16,9 +16,10 @@ from typing import Any, Final
 from interfaces.dicom.elements import PIXEL_DATA, Buffer, Token, view, walk
 from interfaces.dicom.fields import ascii_text, integer
 from interfaces.dicom.objects import open_part10
-from interfaces.dicom.pixels import MAX_FRAMES
 from interfaces.dicom.uids import DEFLATED_LITTLE_ENDIAN, NATIVE
 from worklist.errors import BadInput
+
+MAX_FRAMES: Final = 1_000_000
 
 Span = tuple[int, int]
 """Offset and length in bytes."""
@@ -171,67 +172,12 @@ class _Found:
     def encapsulated(self) -> FrameMap:
         if self.syntax in NATIVE:
             raise BadInput("undecodable_pixels", reason="header")
-        items = self._items()
-        if len(items) < 2:
-            raise BadInput("undecodable_pixels", reason="fragments")
-        table, fragments, frames = items[0], items[1:], self._frames()
-        if is_video(self.syntax):
-            groups: list[list[Span]] | None = [fragments]
-            frames = 1
-        elif frames == 1:
-            groups = [fragments]
-        else:
-            groups = self._by_extended(fragments, frames) or self._by_basic(table, fragments, frames)
-            if groups is None and len(fragments) == frames:
-                groups = [[fragment] for fragment in fragments]
-            groups = groups or self._by_look(fragments, frames)
-        if groups is None:
-            raise BadInput("undecodable_pixels", reason="fragments")
-        spans = tuple(tuple((self.before + at, length) for at, length in group) for group in groups)
+        frames = 1 if is_video(self.syntax) else self._frames()
+        tables = (self.header.get(_EXTENDED_OFFSETS, b""), self.header.get(_EXTENDED_LENGTHS, b""))
+        groups = fragments_of(self.whole[self.token.start : self.token.end], frames, tables)
+        before = self.before + self.token.start
+        spans = tuple(tuple((before + at, length) for at, length in group) for group in groups)
         return FrameMap(self.syntax, frames, spans)
-
-    def _items(self) -> list[Span]:
-        items, at = [], self.token.start
-        while at + 8 <= self.token.end:
-            length = int(unpack_from("<L", self.whole, at + 4)[0])
-            items.append((at + 8, length))
-            at += 8 + length
-        return items
-
-    def _by_extended(self, fragments: list[Span], frames: int) -> list[list[Span]] | None:
-        """One fragment to a frame; its length leaves out the padding."""
-        offsets, lengths = (self.header.get(tag, b"") for tag in (_EXTENDED_OFFSETS, _EXTENDED_LENGTHS))
-        if len(offsets) != 8 * frames or len(lengths) != 8 * frames:
-            return None
-        known = dict(fragments)
-        groups = []
-        for offset, length in zip(
-            unpack_from(f"<{frames}Q", offsets), unpack_from(f"<{frames}Q", lengths), strict=True
-        ):
-            at = fragments[0][0] + offset
-            if not 0 < length <= known.get(at, 0):
-                return None
-            groups.append([(at, length)])
-        return groups
-
-    def _by_basic(self, table: Span, fragments: list[Span], frames: int) -> list[list[Span]] | None:
-        if table[1] != 4 * frames:
-            return None
-        first = fragments[0][0]
-        wanted = [first + offset for offset in unpack_from(f"<{frames}L", self.whole, table[0])]
-        places = [at for at, _ in fragments]
-        starts = [bisect_left(places, at) for at in wanted]
-        right = all(i < len(places) and places[i] == at for i, at in zip(starts, wanted, strict=True))
-        if not right or starts[0] != 0 or any(a >= b for a, b in pairwise(starts)):
-            return None
-        return [fragments[a:b] for a, b in pairwise([*starts, len(fragments)])]
-
-    def _by_look(self, fragments: list[Span], frames: int) -> list[list[Span]] | None:
-        """A fragment that begins like a code stream begins a frame, if that gives as many as there must be."""
-        starts = [i for i, (at, _) in enumerate(fragments) if bytes(self.whole[at : at + 4]).startswith(_STARTS)]
-        if len(starts) != frames or starts[0] != 0:
-            return None
-        return [fragments[a:b] for a, b in pairwise([*starts, len(fragments)])]
 
     def _frames(self) -> int:
         frames = max(1, integer(_plain(self.header, _FRAMES)) or 1)
@@ -242,6 +188,74 @@ class _Found:
     def _number(self, tag: int, default: int = 0) -> int:
         raw = self.header.get(tag, b"")
         return int(unpack_from("<H" if self.token.little else ">H", raw)[0]) if len(raw) >= 2 else default
+
+
+def fragments_of(items: memoryview, frames: int, extended: tuple[bytes, bytes]) -> list[list[Span]]:
+    """The fragments of each frame, as spans in the items of encapsulated pixel data.
+
+    Parameters
+    ----------
+    extended
+        Extended Offset Table and Extended Offset Table Lengths, raw; empty where there are none.
+
+    Raises
+    ------
+    BadInput
+        `undecodable_pixels` with `reason` "fragments": it cannot be told where frames begin.
+    """
+    found: list[Span] = []
+    at = 0
+    while at + 8 <= len(items):
+        length = int(unpack_from("<L", items, at + 4)[0])
+        found.append((at + 8, length))
+        at += 8 + length
+    groups: list[list[Span]] | None = None
+    if len(found) >= 2:
+        table, fragments = found[0], found[1:]
+        if frames == 1:
+            return [fragments]
+        groups = _by_extended(fragments, frames, *extended) or _by_basic(items, table, fragments, frames)
+        if groups is None and len(fragments) == frames:
+            groups = [[fragment] for fragment in fragments]
+        groups = groups or _by_look(items, fragments, frames)
+    if groups is None:
+        raise BadInput("undecodable_pixels", reason="fragments")
+    return groups
+
+
+def _by_extended(fragments: list[Span], frames: int, offsets: bytes, lengths: bytes) -> list[list[Span]] | None:
+    """One fragment to a frame; its length leaves out the padding."""
+    if len(offsets) != 8 * frames or len(lengths) != 8 * frames:
+        return None
+    known = dict(fragments)
+    groups = []
+    for offset, length in zip(unpack_from(f"<{frames}Q", offsets), unpack_from(f"<{frames}Q", lengths), strict=True):
+        at = fragments[0][0] + offset
+        if not 0 < length <= known.get(at, 0):
+            return None
+        groups.append([(at, length)])
+    return groups
+
+
+def _by_basic(items: memoryview, table: Span, fragments: list[Span], frames: int) -> list[list[Span]] | None:
+    if table[1] != 4 * frames:
+        return None
+    first = fragments[0][0]
+    wanted = [first + offset for offset in unpack_from(f"<{frames}L", items, table[0])]
+    places = [at for at, _ in fragments]
+    starts = [bisect_left(places, at) for at in wanted]
+    right = all(i < len(places) and places[i] == at for i, at in zip(starts, wanted, strict=True))
+    if not right or starts[0] != 0 or any(a >= b for a, b in pairwise(starts)):
+        return None
+    return [fragments[a:b] for a, b in pairwise([*starts, len(fragments)])]
+
+
+def _by_look(items: memoryview, fragments: list[Span], frames: int) -> list[list[Span]] | None:
+    """A fragment that begins like a code stream begins a frame, if that gives as many as there must be."""
+    starts = [i for i, (at, _) in enumerate(fragments) if bytes(items[at : at + 4]).startswith(_STARTS)]
+    if len(starts) != frames or starts[0] != 0:
+        return None
+    return [fragments[a:b] for a, b in pairwise([*starts, len(fragments)])]
 
 
 def _plain(header: dict[int, bytes], tag: int) -> str:

@@ -31,7 +31,10 @@ _WANTED = frozenset(
         *(0x00200011, 0x00200013, 0x00280008, 0x00280010, 0x00280011),
     }
 )
+# An object that says one of these twice and differently is not the same object to every reader (PS3.5 7.1: once).
+_SAID_ONCE = frozenset({_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES, 0x00100020, 0x00100021})
 _WANTED_OF_REQUESTS = frozenset({SPECIFIC_CHARACTER_SET, _ACCESSION, _STUDY, _REQUESTED_PROCEDURE_ID, _STEP_ID})
+_WANTED_ANYWHERE = _WANTED | _WANTED_OF_REQUESTS
 
 
 @dataclass(slots=True)
@@ -69,7 +72,8 @@ def read_object(data: Buffer, transfer_syntax_uid: str, *, assumed_character_set
     Raises
     ------
     BadInput
-        `transfer_syntax_refused` for JPIP, SMPTE and what is no UID; `missing_uid` and `invalid_uid` (with
+        `transfer_syntax_refused` for JPIP, SMPTE and what is no UID; `said_twice` (with `tag`) for an object with two
+        identities; `missing_uid` and `invalid_uid` (with
         `tag`) for the study, series, instance and class; `nested_too_deep`, `too_many_elements`,
         `inflates_too_far`, `not_a_dicom_object` where the bytes are not a data set that we would hand on.
     """
@@ -149,23 +153,40 @@ def open_part10(data: Buffer) -> tuple[str, memoryview]:
     BadInput
         `not_a_dicom_object` without the `DICM` prefix or a Transfer Syntax UID.
     """
+    syntax, _caller, at = _file_meta(data)
+    return syntax, memoryview(data)[at:]
+
+
+def calling_ae_of(data: Buffer) -> str:
+    """The Source Application Entity Title (0002,0016) of a Part 10 file: who sent it to us; ``""`` without one.
+
+    Raises
+    ------
+    BadInput
+        as `open_part10`.
+    """
+    return _file_meta(data)[1]
+
+
+def _file_meta(data: Buffer) -> tuple[str, str, int]:
+    """Transfer syntax, calling AE title, and where the data set begins."""
     whole = memoryview(data)
     if bytes(whole[128:132]) != b"DICM":
         raise BadInput("not_a_dicom_object", reason="preamble")
-    at, syntax = 132, ""
+    at, said = 132, {0x0010: "", 0x0016: ""}
     # By hand, since what follows group 0002 is encoded otherwise (PS3.10 7.1: always explicit little endian).
     while len(whole) - at >= 12 and bytes(whole[at : at + 2]) == b"\x02\x00":
-        group, element, vr, length = unpack_from("<HH2sH", whole, at)
+        _group, element, vr, length = unpack_from("<HH2sH", whole, at)
         at += 8
         if vr in (b"OB", b"UN"):
             length = unpack_from("<L", whole, at)[0]
             at += 4
-        if (group, element) == (0x0002, 0x0010):
-            syntax = ascii_text(bytes(whole[at : at + min(length, _LONGEST)]))
+        if element in said:
+            said[element] = ascii_text(bytes(whole[at : at + min(length, _LONGEST)]))
         at += length
-    if not is_valid_uid(syntax) or at > len(whole):
+    if not is_valid_uid(said[0x0010]) or at > len(whole):
         raise BadInput("not_a_dicom_object", reason="file meta")
-    return syntax, whole[at:]
+    return said[0x0010], said[0x0016], at
 
 
 def _meta(element: int, vr: bytes, text: str) -> bytes:
@@ -180,20 +201,25 @@ def _read_header(data: Buffer, transfer_syntax_uid: str) -> _Header:
     path: list[int] = []  # the open sequences
 
     def keep(token: Token, into: dict[int, bytes]) -> None:
-        if token.end - token.start <= _LONGEST:
-            into.setdefault(token.tag, bytes(whole[token.start : token.end]))
+        tag = token.tag
+        if tag not in into:
+            if token.end - token.start <= _LONGEST:
+                into[tag] = bytes(whole[token.start : token.end])
+        elif into is header.top and tag in _SAID_ONCE and into[tag] != bytes(whole[token.start : token.end]):
+            raise BadInput("said_twice", tag=f"{tag:08X}")
 
-    for token in walk(whole, transfer_syntax_uid):
-        if token.kind == "sequence":
+    for token in walk(whole, transfer_syntax_uid, _WANTED_ANYWHERE):
+        if token.kind == "value":
+            if not path:
+                if token.tag in _WANTED:
+                    header.little = token.little
+                    keep(token, header.top)
+            elif path == [_REQUEST_ATTRIBUTES] and token.tag in _WANTED_OF_REQUESTS:
+                keep(token, header.requests[-1])
+        elif token.kind == "sequence":
             path.append(token.tag)
         elif token.kind == "sequence end":
             path.pop()
-        elif path == [_REQUEST_ATTRIBUTES]:
-            if token.kind == "item":
-                header.requests.append({})
-            elif token.kind == "value" and token.tag in _WANTED_OF_REQUESTS:
-                keep(token, header.requests[-1])
-        elif not path and token.kind == "value" and token.tag in _WANTED:
-            header.little = token.little
-            keep(token, header.top)
+        elif token.kind == "item" and path == [_REQUEST_ATTRIBUTES]:
+            header.requests.append({})
     return header

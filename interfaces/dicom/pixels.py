@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from struct import pack, unpack_from
 from typing import Any
 
@@ -13,15 +14,16 @@ from pydicom.uid import UID
 
 from interfaces.dicom.elements import Buffer, Token, read_header, view
 from interfaces.dicom.fields import Fields, integer
+from interfaces.dicom.frames import MAX_FRAMES, Span, fragments_of
 from interfaces.dicom.objects import open_part10
-from interfaces.dicom.uids import NATIVE
+from interfaces.dicom.uids import LOSSLESS, NATIVE
 from worklist.errors import BadInput
 
 # Rows × Columns × Samples per Pixel of one frame; a slice of tomosynthesis has 23 million.
 MAX_SAMPLES = 48_000_000
-MAX_FRAMES = 1_000_000
 
 _KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+_EXTENDED_OFFSETS, _EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 _ITEM = b"\xfe\xff\x00\xe0"
 _RLE = "1.2.840.10008.1.2.5"
 
@@ -73,41 +75,25 @@ class Pixels:
             options = self._options()
             source: memoryview | bytes = self.data
             if self.transfer_syntax_uid not in NATIVE:
-                stream = b"".join(self._fragments_of(frame))
+                stream = b"".join(self.data[at : at + length] for at, length in self._fragments[frame])
                 self._check_codestream(stream)
                 # One frame alone, with an empty offset table: the decoder need not look at the others.
                 source = pack("<4sL4sL", _ITEM, 0, _ITEM, len(stream)) + stream
                 options["number_of_frames"], frame = 1, 0
             decoder = get_decoder(UID(self.transfer_syntax_uid))
             array, said = decoder.as_array(source, index=frame, raw=not as_rgb, validate=True, **options)
-        except BadInput:
+        except (BadInput, MemoryError):
             raise
         except Exception as error:
             raise BadInput("undecodable_pixels", reason="decoder") from error
         return array, str(said["photometric_interpretation"])
 
-    def _fragments_of(self, frame: int) -> list[memoryview]:
-        """The fragments of one frame: by the Basic Offset Table, else one fragment to a frame (PS3.5 A.4)."""
-        items: list[tuple[int, int]] = []
-        at = 0
-        while at + 8 <= len(self.data):
-            length = int(unpack_from("<L", self.data, at + 4)[0])
-            items.append((at, at + 8 + length))
-            at += 8 + length
-        table, fragments = self.data[slice(*items[0])][8:], items[1:]
-        if self.frames == 1:
-            mine = fragments
-        elif len(table) == 4 * self.frames:
-            first = fragments[0][0]
-            starts = (*unpack_from(f"<{self.frames}L", table), len(self.data))
-            mine = [f for f in fragments if starts[frame] <= f[0] - first < starts[frame + 1]]
-        elif len(fragments) == self.frames:
-            mine = [fragments[frame]]
-        else:
-            mine = []
-        if not mine:
-            raise BadInput("undecodable_pixels", reason="fragments")
-        return [self.data[start + 8 : end] for start, end in mine]
+    @cached_property
+    def _fragments(self) -> list[list[Span]]:
+        """Where the fragments of each frame lie in `data`."""
+        fields = Fields(self.header)
+        tables = (fields.raw(_EXTENDED_OFFSETS), fields.raw(_EXTENDED_LENGTHS))
+        return fragments_of(self.data, self.frames, tables)
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -134,6 +120,12 @@ class Pixels:
             raise BadInput("undecodable_pixels", reason="size")
         if self.transfer_syntax_uid == _RLE and len(stream) > 2 * self.frame_bytes + 65536:
             raise BadInput("undecodable_pixels", reason="size")
+
+
+def load_decoders() -> None:
+    """Load every decoder, which otherwise happens when the first picture of its kind is asked for."""
+    for syntax in LOSSLESS - NATIVE:
+        get_decoder(UID(syntax))
 
 
 def open_pixels(part10: Buffer) -> Pixels:

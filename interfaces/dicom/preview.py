@@ -149,6 +149,8 @@ def _shades(
         if error.code == "undecodable_pixels":
             raise BadInput("no_preview", reason=error.params["reason"]) from error
         raise
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom converts the header's values as they are asked for
         raise BadInput("no_preview", reason="header") from error
 

@@ -124,6 +124,17 @@ class Writer:
                 raise
             return DataElement(tag, vr, None)
 
+    def raw(self, tag: int, vr: str, value: str | PersonName) -> bytes:
+        """The value as `element` would hold it, encoded and not padded; empty where that is empty."""
+        if not value or value == PersonName():
+            return b""
+        try:
+            return self._raw(tag, vr, value)
+        except BadInput:
+            if tag in self._must_be_told:
+                raise
+            return b""
+
     def can_show(self, text: str) -> bool:
         """Whether the device's character set carries `text`."""
         try:
@@ -133,26 +144,32 @@ class Writer:
         return True
 
     def _filled(self, tag: int, vr: str, value: str | tuple[str, ...] | PersonName) -> DataElement:
+        raw = self._raw(tag, vr, value)
+        if isinstance(value, PersonName):
+            return DataElement(tag, "PN", PydicomName(raw, validation_mode=0), already_converted=True)
+        if vr in _TEXT_VR and isinstance(value, str):
+            return DataElement(tag, vr, raw, already_converted=True)
+        return DataElement(
+            tag, vr, raw.decode("ascii").split("\\") if isinstance(value, tuple) else raw.decode("ascii")
+        )
+
+    def _raw(self, tag: int, vr: str, value: str | tuple[str, ...] | PersonName) -> bytes:
         longest = LONGEST.get(vr, 1 << 20)
         if isinstance(value, PersonName):
             value = PersonName(value.ideographic[:longest], value.alphabetic[:longest])
-            raw = charset.write_name(value, self.character_set)
-            return DataElement(tag, "PN", PydicomName(raw, validation_mode=0), already_converted=True)
+            return charset.write_name(value, self.character_set)
         if isinstance(value, tuple):
-            for one in value:
-                charset.encode(one, "ASCII")
-            return DataElement(tag, vr, list(value), validation_mode=0)
+            return b"\\".join(charset.encode(one, "ASCII") for one in value)
         if len(value) > longest and tag in self._numbers:
             raise BadInput("value_too_long", tag=f"{tag:08X}", keyword=keyword_for_tag(tag), limit=longest)
         if vr == "UI" and not is_valid_uid(value):
             raise BadInput("invalid_uid", tag=f"{tag:08X}")
         if vr not in _TEXT_VR:
-            charset.encode(value, "ASCII")
-            return DataElement(tag, vr, value[:longest], validation_mode=0)
+            return charset.encode(value[:longest], "ASCII")
         if vr in _PARAGRAPH_VR:
             value = "\r\n".join(value.splitlines())
         else:
             value = value if tag in self._numbers else " ".join(value.split())
             if any(mark in value for mark in "\\\r\n\f"):  # a backslash begins another value (PS3.5 6.2)
                 raise BadInput("unencodable_text", character_set=self.character_set)
-        return DataElement(tag, vr, charset.encode(value[:longest], self.character_set), already_converted=True)
+        return charset.encode(value[:longest], self.character_set)

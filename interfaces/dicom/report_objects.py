@@ -30,6 +30,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from interfaces.dicom import ecg_reports
 from interfaces.dicom.objects import part10
 from interfaces.dicom.uids import EXPLICIT_LITTLE_ENDIAN, new_uid
 from worklist.facts import DOCUMENT_SERIES, CoveredOrder, Filing, PersonName, SeenInstance, SignedReport
@@ -41,7 +42,14 @@ MANUFACTURER: Final = "Huren"
 _CONTAINS, _CONTEXT = RelationshipTypeValues.CONTAINS, RelationshipTypeValues.HAS_OBS_CONTEXT
 _MODIFIER = RelationshipTypeValues.HAS_CONCEPT_MOD
 _TITLE: Final = ("18748-4", "LN", "Diagnostic imaging report")  # of CID 7000
+_ECG_TITLE: Final = ("28010-7", "LN", "ECG Report")
 _OUR_CODES: Final = "99HUREN"
+_HEADINGS: Final = (
+    (("121070", "DCM", "Findings"), ("121071", "DCM", "Finding")),
+    (("121072", "DCM", "Impressions"), ("121073", "DCM", "Impression")),
+)
+_CRITICAL: Final = (("CRITICAL", _OUR_CODES, "Critical result"),) * 2
+_MAJOR: Final = (("MAJOR", _OUR_CODES, "Major positive result"),) * 2
 _DATE: Final = re.compile(r"[0-9]{8}")
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -68,8 +76,8 @@ class _Report(EnhancedSR):
 def write_structured_report(report: SignedReport, filing: Filing) -> ReportObject:
     """An issued version as an Enhanced SR (PS3.3 A.35.2): COMPLETE, VERIFIED by the signer, written by the writer.
 
-    The tree has the headings of TID 2000 (PS3.16); the evidence lists every object that the version rests on. Content
-    date and time are the institution's local ones.
+    The tree has the headings of TID 2000 (PS3.16), of an ECG those of TID 3700; the evidence lists every object that
+    the version rests on. Content date and time are the institution's local ones.
     """
     series_uid, instance_uid = new_uid(), new_uid()
     _modality, series_number, description = DOCUMENT_SERIES["sr"]
@@ -89,6 +97,10 @@ def write_structured_report(report: SignedReport, filing: Filing) -> ReportObjec
         content_time=at.time().replace(microsecond=0),
         specific_character_set="ISO_IR 192",
     )
+    if report.modality == "ECG" and (recorded := ecg_reports.recordings(report, filing)) is not None:
+        # Afterwards: the library copies the tree that it is given, and its copying knows no WAVEFORM.
+        context = sum(item.RelationshipType != "CONTAINS" for item in sr.ContentSequence)
+        sr.ContentSequence.insert(context, recorded)
     del sr.ContributingEquipmentSequence  # the library names itself as equipment
     _identity(sr, report, filing, at)
     sr.VerificationFlag = "VERIFIED"
@@ -120,7 +132,7 @@ def write_encapsulated_pdf(report: SignedReport, filing: Filing, pdf: bytes) -> 
     ds.BurnedInAnnotation = "YES"
     names = "、".join(dict.fromkeys(order.procedure_name for order in report.orders))
     withdrawn = "已撤回 " if report.status == "withdrawal" else ""
-    ds.DocumentTitle = _carried(withdrawn + names, 1024, paragraphs=True)
+    ds.DocumentTitle = carried(withdrawn + names, 1024, paragraphs=True)
     ds.ConceptNameCodeSequence = [CodedConcept(*_TITLE)]
     ds.VerificationFlag = "VERIFIED"
     ds.SourceInstanceSequence = [_instance(seen) for seen in filing.seen]
@@ -141,23 +153,23 @@ def _object(ds: Dataset, sop_class: str, series_uid: str, instance_uid: str) -> 
 
 def _identity(ds: Dataset, report: SignedReport, filing: Filing, at: datetime) -> None:
     """Patient, General Study, equipment and SOP Common modules (PS3.3 C.7.1.1, C.7.2.1, C.7.5.1, C.12.1)."""
-    ds.PatientName = _name(filing.name)
-    ds.PatientID = _carried(filing.patient_id, 64)
-    if issuer := _carried(filing.issuer, 64):
+    ds.PatientName = as_name(filing.name)
+    ds.PatientID = carried(filing.patient_id, 64)
+    if issuer := carried(filing.issuer, 64):
         ds.IssuerOfPatientID = issuer
-    ds.PatientBirthDate = _day(filing.birth_date)
+    ds.PatientBirthDate = as_day(filing.birth_date)
     ds.PatientSex = filing.sex if filing.sex in ("M", "F", "O") else ""
     ds.StudyInstanceUID = filing.study_instance_uid
-    ds.StudyDate = _day(filing.study_date)
-    ds.StudyTime = filing.study_time if _TIME.fullmatch(filing.study_time) else ""
+    ds.StudyDate = as_day(filing.study_date)
+    ds.StudyTime = as_time(filing.study_time)
     ds.StudyID = ""
-    ds.AccessionNumber = _carried(filing.accession_number, 16)
-    if description := _carried(filing.description, 64):
+    ds.AccessionNumber = carried(filing.accession_number, 16)
+    if description := carried(filing.description, 64):
         ds.StudyDescription = description
     doctor = next((order.ordering_doctor for order in report.orders if order.ordering_doctor), "")
-    ds.ReferringPhysicianName = _person(doctor)
-    ds.InstitutionName = _carried(report.head.institution_name, 64)
-    ds.InstitutionalDepartmentName = _carried(report.center_name, 64)
+    ds.ReferringPhysicianName = as_person(doctor)
+    ds.InstitutionName = carried(report.head.institution_name, 64)
+    ds.InstitutionalDepartmentName = carried(report.center_name, 64)
     ds.ManufacturerModelName = MANUFACTURER
     ds.TimezoneOffsetFromUTC = at.strftime("%z")
     ds.InstanceCreationDate, ds.InstanceCreationTime = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
@@ -166,7 +178,7 @@ def _identity(ds: Dataset, report: SignedReport, filing: Filing, at: datetime) -
 def _verifier(report: SignedReport, at: datetime) -> Dataset:
     """Verifying Observer Sequence (PS3.3 C.17.2)."""
     item = Dataset()
-    item.VerifyingObserverName = _person(report.signer_name) or report.signer
+    item.VerifyingObserverName = as_person(report.signer_name) or report.signer
     item.VerifyingObserverIdentificationCodeSequence = []
     item.VerifyingOrganization = _organization(report)
     item.VerificationDateTime = _moment(at)
@@ -177,7 +189,7 @@ def _author(report: SignedReport) -> Dataset:
     """Author Observer Sequence with the Identified Person or Device macro (PS3.3 C.17.2, table C.17-3b)."""
     item = Dataset()
     item.ObserverType = "PSN"
-    item.PersonName = _person(report.writer_name) or report.writer
+    item.PersonName = as_person(report.writer_name) or report.writer
     item.PersonIdentificationCodeSequence = []
     item.InstitutionName = _organization(report)
     item.InstitutionCodeSequence = []
@@ -185,22 +197,22 @@ def _author(report: SignedReport) -> Dataset:
 
 
 def _organization(report: SignedReport) -> str:
-    return _carried(report.head.institution_name or report.center_name, 64)
+    return carried(report.head.institution_name or report.center_name, 64)
 
 
 def _request(order: CoveredOrder) -> Dataset:
     """Referenced Request Sequence (PS3.3 C.17.2): which order this answers."""
     item = Dataset()
-    item.AccessionNumber = _carried(order.accession_number, 16)
+    item.AccessionNumber = carried(order.accession_number, 16)
     item.ReferencedStudySequence = []
     item.StudyInstanceUID = order.study_instance_uid
-    item.RequestedProcedureDescription = _carried(order.procedure_name, 64)
+    item.RequestedProcedureDescription = carried(order.procedure_name, 64)
     item.RequestedProcedureCodeSequence = []
-    if (code := _carried(order.procedure_code, 16)) and item.RequestedProcedureDescription:
+    if (code := carried(order.procedure_code, 16)) and item.RequestedProcedureDescription:
         item.RequestedProcedureCodeSequence = [CodedConcept(code, _OUR_CODES, item.RequestedProcedureDescription)]
-    item.RequestedProcedureID = _carried(order.accession_number, 16)
-    item.PlacerOrderNumberImagingServiceRequest = _carried(order.placer_number, 64)
-    item.FillerOrderNumberImagingServiceRequest = _carried(order.accession_number, 64)
+    item.RequestedProcedureID = carried(order.accession_number, 16)
+    item.PlacerOrderNumberImagingServiceRequest = carried(order.placer_number, 64)
+    item.FillerOrderNumberImagingServiceRequest = carried(order.accession_number, 64)
     return item
 
 
@@ -246,8 +258,10 @@ def _stubs(filing: Filing) -> list[Dataset]:
 
 
 def _tree(report: SignedReport, filing: Filing) -> ContainerContentItem:
-    """The content tree: language, the writer, and a container for each part (PS3.16 TID 2000, 1204, 1002)."""
-    root = ContainerContentItem(name=CodedConcept(*_TITLE), is_content_continuous=False)
+    """The content tree: language, the writer, and a container for each part (PS3.16 TID 2000, 1204, 1002; of an ECG
+    TID 3700)."""
+    is_ecg = report.modality == "ECG"
+    root = ContainerContentItem(name=CodedConcept(*(_ECG_TITLE if is_ecg else _TITLE)), is_content_continuous=False)
     language = CodedConcept("zh-CN", "RFC5646", "Chinese (China)")
     items: list[ContentItem] = [
         CodeContentItem(
@@ -261,7 +275,7 @@ def _tree(report: SignedReport, filing: Filing) -> ContainerContentItem:
             relationship_type=_CONTEXT,
         ),
     ]
-    if writer := _person(report.writer_name) or report.writer:
+    if writer := as_person(report.writer_name) or report.writer:
         named = PnameContentItem(
             name=CodedConcept("121008", "DCM", "Person Observer Name"), value="", relationship_type=_CONTEXT
         )
@@ -269,10 +283,14 @@ def _tree(report: SignedReport, filing: Filing) -> ContainerContentItem:
         items.append(named)
     if report.reason:
         items.append(_text(("REASON", _OUR_CODES, "Reason for this version"), report.reason))
-    for heading, name, words in (
-        (("121070", "DCM", "Findings"), ("121071", "DCM", "Finding"), report.text.findings),
-        (("121072", "DCM", "Impressions"), ("121073", "DCM", "Impression"), report.text.impression),
-        (("CRITICAL", _OUR_CODES, "Critical result"),) * 2 + (report.text.critical,),
+    for mark in dict.fromkeys(mark for order in report.orders for mark in order.marks):
+        items.append(_text(("HR", _OUR_CODES, "Mutual recognition mark"), mark))
+    if is_ecg:
+        items.extend(ecg_reports.numbers(report))
+    headings = ecg_reports.HEADINGS if is_ecg else _HEADINGS
+    spoken = (report.text.findings, report.text.impression, report.text.critical)
+    for (heading, name), words in zip(
+        (*headings, _MAJOR if report.tier == "major" else _CRITICAL), spoken, strict=True
     ):
         if _paragraphs(words):
             items.append(_container(heading, [_text(name, words)]))
@@ -308,7 +326,7 @@ def _paragraphs(words: str) -> str:
     return "\r\n".join(_CONTROL.sub("", line).rstrip() for line in words.splitlines()).strip("\r\n")
 
 
-def _carried(text: str, longest: int, *, paragraphs: bool = False) -> str:
+def carried(text: str, longest: int, *, paragraphs: bool = False) -> str:
     """A text as LO or SH (PS3.5 6.2) carries it, or nothing: a backslash would begin another value.
 
     Names of places and things are cut to `longest` characters. ST (`paragraphs`) may hold a backslash.
@@ -317,12 +335,12 @@ def _carried(text: str, longest: int, *, paragraphs: bool = False) -> str:
     return "" if "\\" in text and not paragraphs else text[:longest].rstrip()
 
 
-def _person(name: str) -> str:
+def as_person(name: str) -> str:
     """A person of ours, whose name is one text, as PN."""
-    return _name(PersonName(alphabetic=name) if name.isascii() else PersonName(ideographic=name))
+    return as_name(PersonName(alphabetic=name) if name.isascii() else PersonName(ideographic=name))
 
 
-def _name(name: PersonName) -> str:
+def as_name(name: PersonName) -> str:
     """PN (PS3.5 6.2.1.2): alphabetic and ideographic group. A name with a delimiter in it is left out."""
     groups = [" ".join(_CONTROL.sub(" ", group).split())[:64].rstrip() for group in (name.alphabetic, name.ideographic)]
     if any(mark in group for group in groups for mark in "\\=") or any(group.count("^") > 4 for group in groups):
@@ -330,7 +348,7 @@ def _name(name: PersonName) -> str:
     return "=".join(groups) if groups[1] else groups[0]
 
 
-def _day(text: str) -> str:
+def as_day(text: str) -> str:
     """DA, or nothing where it is none."""
     if not _DATE.fullmatch(text):
         return ""
@@ -339,6 +357,11 @@ def _day(text: str) -> str:
     except ValueError:
         return ""
     return text
+
+
+def as_time(text: str) -> str:
+    """TM, or nothing where it is none."""
+    return text if _TIME.fullmatch(text) else ""
 
 
 def _moment(at: datetime) -> str:

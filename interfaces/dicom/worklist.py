@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from struct import Struct
+from typing import Final, Literal
 
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from interfaces.dicom import charset
@@ -14,7 +16,6 @@ from interfaces.dicom.elements import known_vr
 from interfaces.dicom.fields import SPECIFIC_CHARACTER_SET, Fields
 from interfaces.dicom.query_keys import (
     LONGEST,
-    Value,
     Writer,
     is_date,
     keys_of,
@@ -24,6 +25,7 @@ from interfaces.dicom.query_keys import (
     read_time,
     text_key,
 )
+from interfaces.dicom.uids import EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from worklist.facts import PersonName, WorklistItem, WorklistQuery
 
 _STEP_SEQUENCE = 0x00400100
@@ -40,6 +42,18 @@ _NUMBERS = _MUST_BE_TOLD | {0x00100021, 0x00380010, 0x00402016, 0x00402017, _COD
 
 _ALWAYS = (0x00080050, 0x00100010, 0x00100020, 0x0020000D, 0x00401001)
 _ALWAYS_IN_STEP = (0x00080060, 0x00400001, 0x00400002, 0x00400003, 0x00400009)
+
+NUMBER_FOR_A_NAME: Final = "ORDER"
+"""Stands with the accession number where the device can show no writing of the name: ``ORDER^H261122ABCDEF``."""
+
+Trouble = Literal["", "worklist_name_in_letters", "worklist_name_as_number"]
+"""What a device was told in another way than it is; the codes have words."""
+
+VALUES_KEPT: Final = 8192  # most values of an item (its day, procedure, doctor, all that is empty) are others' too
+
+_CHINESE_SETS: Final = frozenset({"ISO_IR 192", "GB18030", "GBK", "ISO 2022 IR 58"})
+_TWO_BYTE_LENGTH: Final = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_PAD_WITH_NULL: Final = frozenset(("UI", "OB", "UN"))  # PS3.5 6.2
 
 _PRIORITIES = {"STAT": "STAT", "URGENT": "HIGH", "ROUTINE": "ROUTINE"}  # PS3.3 C.4.11, (0040,1003)
 
@@ -77,46 +91,156 @@ def read_worklist_query(identifier: Dataset, *, assumed_character_set: str = "")
     )
 
 
-def write_worklist_item(item: WorklistItem, requested: Dataset, *, character_set: str) -> Dataset:
-    """The answer to one match: every key of `requested`, empty where we do not know it (PS3.4 K.6.1.2.2).
+@dataclass(frozen=True, slots=True)
+class AskedKeys:
+    """The tags that an answer carries, in order, each with its VR: what was asked for, and what always comes.
 
-    Always with StudyInstanceUID, Requested Procedure ID, accession number, the patient, and of the step its
-    ID, station, date, time and modality. Text is encoded here, in `character_set` (see `charset.encode`),
-    and kept as bytes that pydicom writes as they are in any transfer syntax. Descriptions longer than their
-    VR are cut; one that the set cannot carry comes back empty (the procedure's as its code), never altered.
+    `codes` are the keys inside code sequences, by the sequence's tag.
+    """
+
+    top: tuple[tuple[int, str], ...]
+    step: tuple[tuple[int, str], ...]
+    codes: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def asked_keys(requested: Dataset, extras: Iterable[str] = ()) -> AskedKeys:
+    """Every key of an identifier, what always comes (PS3.4 K.6.1.2.2), and what the device insists on.
+
+    Parameters
+    ----------
+    extras
+        As `worklist.rules.worklist_tags.read_worklist_tags` gives them; those inside the step begin with its tag.
 
     Raises
     ------
     BadInput
-        `unencodable_text`, `value_too_long` or `invalid_uid` where that would befall the patient's name, a
-        number or a UID that ties images to the order; `unknown_character_set`.
+        `not_a_dicom_object`.
     """
-    write = Writer(character_set, must_be_told=_MUST_BE_TOLD, numbers=_NUMBERS)
     ask = Fields(requested)
-    step_keys = next(ask.items(_STEP_SEQUENCE), Fields(Dataset())).dataset
+    step = next(ask.items(_STEP_SEQUENCE), Fields(Dataset()))
+    more: tuple[set[int], set[int]] = ({*_ALWAYS}, {*_ALWAYS_IN_STEP})
+    for path in extras:
+        more["." in path].add(int(path[-8:], 16))
+    top_tags = {*keys_of(requested), *more[0]} - {_STEP_SEQUENCE}
+    step_tags = {*keys_of(step.dataset), *more[1]}
+    codes = []
+    for fields, tags in ((ask, top_tags), (step, step_tags)):
+        for tag in tags.intersection(_CODE_SEQUENCES):
+            inside = next(fields.items(tag), Fields(Dataset())).dataset
+            codes.append((tag, tuple(sorted({*keys_of(inside), _CODE_VALUE, _CODING_SCHEME, _CODE_MEANING}))))
+    return AskedKeys(
+        top=tuple((tag, _vr(tag, requested)) for tag in sorted({*top_tags, SPECIFIC_CHARACTER_SET, _STEP_SEQUENCE})),
+        step=tuple((tag, _vr(tag, step.dataset)) for tag in sorted(step_tags)),
+        codes=tuple(codes),
+    )
+
+
+def write_worklist_item(
+    item: WorklistItem, asked: AskedKeys, *, character_set: str, transfer_syntax: str
+) -> tuple[bytes, Trouble]:
+    """The answer to one match, encoded: every key of `asked`, empty where we do not know it (PS3.4 K.6.1.2.2).
+
+    Text is in `character_set` (see `charset.encode`). Descriptions longer than their VR are cut; one that the set
+    cannot carry comes back empty (the procedure's as its code), never altered. A name that it cannot carry comes in
+    letters, and where there are none the accession number stands in its place, so that the patient is still on the
+    worklist; the second value says so.
+
+    Raises
+    ------
+    BadInput
+        `unencodable_text`, `value_too_long` or `invalid_uid` where that would befall a number or a UID that ties
+        images to the order; `unknown_character_set`.
+    """
+    encode = _encoder(character_set, transfer_syntax)
+    write = encode.write
+    name, trouble = _name(write, item)
     if not write.can_show(item.procedure_name):
         item = replace(item, procedure_name=item.procedure_code)
-    top = _top_values(item)
-    answer = Dataset()
-    if write.label:
-        answer[BaseTag(SPECIFIC_CHARACTER_SET)] = DataElement(SPECIFIC_CHARACTER_SET, "CS", list(write.label))
-    for tag in sorted({*keys_of(requested), *_ALWAYS} - {_STEP_SEQUENCE}):
-        answer[BaseTag(tag)] = _answer(write, item, tag, top.get(tag, ""), ask)
-    step = Dataset()
+    codes = dict(asked.codes)
+    values: dict[int, str | PersonName] = _top_values(item, name) | {SPECIFIC_CHARACTER_SET: "\\".join(write.label)}
     of_step = _step_values(item)
-    for tag in sorted({*keys_of(step_keys), *_ALWAYS_IN_STEP}):
-        step[BaseTag(tag)] = _answer(write, item, tag, of_step.get(tag, ""), Fields(step_keys))
-    answer[BaseTag(_STEP_SEQUENCE)] = DataElement(_STEP_SEQUENCE, "SQ", Sequence([step]))
-    return answer
+    step = b"".join(
+        _sequence(encode, item, tag, codes) if vr == "SQ" else encode.value(tag, vr, of_step.get(tag, ""))
+        for tag, vr in asked.step
+    )
+    out = []
+    for tag, vr in asked.top:
+        if tag == _STEP_SEQUENCE:
+            out.append(encode.element(tag, vr, encode.item(step)))
+        elif vr == "SQ":
+            out.append(_sequence(encode, item, tag, codes))
+        elif tag != SPECIFIC_CHARACTER_SET or write.label:
+            out.append(encode.value(tag, vr, values.get(tag, "")))
+    return b"".join(out), trouble
 
 
-def _top_values(item: WorklistItem) -> dict[int, Value]:
+def _name(write: Writer, item: WorklistItem) -> tuple[PersonName, Trouble]:
+    """The name as the device can show it."""
+    name = item.patient.name
+    if _can_show(write, name.alphabetic) and _can_show(write, name.ideographic):
+        return name, ""
+    if name.alphabetic and _can_show(write, name.alphabetic):
+        # A device for Latin letters alone gets letters by design.
+        return PersonName(alphabetic=name.alphabetic), "worklist_name_in_letters" if _is_chinese(write.label) else ""
+    return PersonName(alphabetic=f"{NUMBER_FOR_A_NAME}^{item.accession_number}"), "worklist_name_as_number"
+
+
+def _can_show(write: Writer, group: str) -> bool:
+    """Whether a component group can be written: `=` and a backslash would move text into another group or value."""
+    return write.can_show(group) and not {"=", "\\"} & set(group)
+
+
+def _is_chinese(label: Iterable[str]) -> bool:
+    """Whether a Specific Character Set carries Chinese."""
+    return not _CHINESE_SETS.isdisjoint(label)
+
+
+class _Encoder:
+    """Elements in the encoding of a transfer syntax (PS3.5 7.1), sequences and items with their lengths."""
+
+    def __init__(self, write: Writer, transfer_syntax: str) -> None:
+        order = ">" if transfer_syntax == EXPLICIT_BIG_ENDIAN else "<"
+        self.write = write
+        self._implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
+        self._plain, self._short, self._long = _HEADERS[order]
+
+    @lru_cache(maxsize=VALUES_KEPT)  # noqa: B019 - encoders are few and stay
+    def value(self, tag: int, vr: str, value: str | PersonName) -> bytes:
+        """An element with `value`; empty where it only describes and the device cannot show it as it is."""
+        return self.element(tag, vr, self.write.raw(tag, vr, value) if value else b"")
+
+    def element(self, tag: int, vr: str, raw: bytes) -> bytes:
+        """An element with an encoded value."""
+        if len(raw) & 1:
+            raw += b"\0" if vr in _PAD_WITH_NULL else b" "
+        if self._implicit:
+            return self._plain(tag >> 16, tag & 0xFFFF, len(raw)) + raw
+        if vr in _TWO_BYTE_LENGTH:
+            return self._short(tag >> 16, tag & 0xFFFF, vr.encode("ascii"), len(raw)) + raw
+        return self._long(tag >> 16, tag & 0xFFFF, vr.encode("ascii"), len(raw)) + raw
+
+    def item(self, inside: bytes) -> bytes:
+        """An item of a sequence."""
+        return self._plain(0xFFFE, 0xE000, len(inside)) + inside
+
+
+@lru_cache(maxsize=64)
+def _encoder(character_set: str, transfer_syntax: str) -> _Encoder:
+    return _Encoder(Writer(character_set, must_be_told=_MUST_BE_TOLD, numbers=_NUMBERS), transfer_syntax)
+
+
+_HEADERS: Final = {
+    order: (Struct(order + "HHL").pack, Struct(order + "HH2sH").pack, Struct(order + "HH2sxxL").pack) for order in "<>"
+}
+
+
+def _top_values(item: WorklistItem, name: PersonName) -> dict[int, str | PersonName]:
     patient = item.patient
     return {
         0x00080050: item.accession_number,
         0x00080080: item.institution_name,
         0x00080090: _doctor(item.ordering_doctor),  # Referring Physician
-        0x00100010: patient.name,
+        0x00100010: name,
         0x00100020: item.patient_id,
         0x00100021: item.issuer,
         0x00100030: patient.birth_date if is_date(patient.birth_date) else "",
@@ -134,7 +258,7 @@ def _top_values(item: WorklistItem) -> dict[int, Value]:
     }
 
 
-def _step_values(item: WorklistItem) -> dict[int, Value]:
+def _step_values(item: WorklistItem) -> dict[int, str | PersonName]:
     return {
         0x00080060: item.modality,
         0x00180015: item.body_part,
@@ -151,26 +275,22 @@ def _doctor(name: str) -> PersonName:
     return PersonName(ideographic=name) if charset.is_ideographic(name) else PersonName(alphabetic=name)
 
 
-def _answer(write: Writer, item: WorklistItem, tag: int, value: Value, ask: Fields) -> DataElement:
+def _vr(tag: int, asked: Dataset) -> str:
+    """The VR of PS3.6; of a private key the one it was asked with."""
     vr = known_vr(tag)
-    if vr == "UN" and tag in ask.dataset:
-        vr = ask.dataset.get_item(BaseTag(tag)).VR or "UN"
-    if vr != "SQ":
-        return write.element(tag, vr, value)
-    items = []
-    if tag in _CODE_SEQUENCES and item.procedure_code and len(item.procedure_code) <= LONGEST["SH"]:
-        items.append(_code(write, item, next(ask.items(tag), Fields(Dataset())).dataset))
-    return DataElement(tag, "SQ", Sequence(items))
+    if vr == "UN" and tag in asked:
+        vr = asked.get_item(BaseTag(tag)).VR or "UN"
+    return vr
 
 
-def _code(write: Writer, item: WorklistItem, asked: Dataset) -> Dataset:
-    """A code sequence item (PS3.3 8.8) with the keys that were asked for inside it."""
-    values = {
-        _CODE_VALUE: item.procedure_code,
-        _CODING_SCHEME: _OUR_CODING_SCHEME,
-        _CODE_MEANING: item.procedure_name,
-    }
-    code = Dataset()
-    for tag in sorted({*keys_of(asked), *values}):
-        code[BaseTag(tag)] = write.element(tag, known_vr(tag), values.get(tag, ""))
-    return code
+def _sequence(encode: _Encoder, item: WorklistItem, tag: int, codes: dict[int, tuple[int, ...]]) -> bytes:
+    """A sequence: a code sequence with its item (PS3.3 8.8) and the keys asked for inside it, any other empty."""
+    inside = b""
+    if tag in codes and item.procedure_code and len(item.procedure_code) <= LONGEST["SH"]:
+        values = {
+            _CODE_VALUE: item.procedure_code,
+            _CODING_SCHEME: _OUR_CODING_SCHEME,
+            _CODE_MEANING: item.procedure_name,
+        }
+        inside = encode.item(b"".join(encode.value(key, known_vr(key), values.get(key, "")) for key in codes[tag]))
+    return encode.element(tag, "SQ", inside)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from interfaces.hl7v2 import charset
 from interfaces.hl7v2.message import Message, parse
@@ -21,7 +21,7 @@ from interfaces.hl7v2.writing import (
     version,
 )
 from worklist.errors import BadInput
-from worklist.facts import MessageHeader, OrderAnswer, OrderMessage
+from worklist.facts import MessageHeader, OrderAnswer, OrderMessage, PatientFacts, StepSaid
 
 AcknowledgementCode = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
 _CODES: dict[str, AcknowledgementCode] = {
@@ -163,6 +163,15 @@ def acknowledge(
     return _encoded(to, ("ACK", to.trigger_event, "ACK"), control_id, sent_at, character_set, body)
 
 
+RESPONSES: Final[dict[str, tuple[str, str, str]]] = {
+    "ORM": ("ORR", "O02", "ORR_O02"),
+    "OMG": ("ORG", "O20", "ORG_O20"),
+    "OMI": ("ORI", "O24", "ORI_O24"),
+    "OML": ("ORL", "O22", "ORL_O22"),
+}
+"""What answers which order message (chapter 4.4)."""
+
+
 def order_response(
     order: OrderMessage,
     answers: Sequence[OrderAnswer],
@@ -172,10 +181,12 @@ def order_response(
     text: str = "",
     character_set: str = "UTF-8",
 ) -> bytes:
-    """ORR^O02 for an ORM^O01, ORG^O20 for an OMG^O19: one ORC per order, with OBR where it named a procedure.
+    """ORR^O02, ORG^O20, ORI^O24 or ORL^O22, as the order message asks: one ORC per order.
 
     MSA-1 is AA where every order was accepted, else AE. ORC-3 is our accession number, ORC-16 the reason of a
-    refusal; `text` goes to MSA-3. `sent_at` is aware.
+    refusal; `text` goes to MSA-3. NTE name existing results that serve instead, where the sender is to hear of them.
+    OBR follows where a procedure is known, in an ORI always; its IPC names the accession number and the Study Instance
+    UID. An ORL begins with the patient. `sent_at` is aware.
     """
     to = order.header
     written = version(to.version)
@@ -185,16 +196,62 @@ def order_response(
     })  # fmt: skip
     if refused:
         body += _err(written, refused[0].reason, text, "")
+    body += "".join(segment("NTE", {1: str(n), 3: composite(line)}) for n, line in enumerate(serving(answers), start=1))
+    if to.message_code == "OML":
+        body += _pid(order.patient)
     for number, answer in enumerate(answers, start=1):
-        asked = answer.request
-        numbers = {2: composite(asked.placer_number, asked.placer_namespace), 3: composite(answer.accession_number)}
-        reason = composite(answer.reason, "", OURSELVES) if answer.reason else ""
-        body += segment("ORC", {1: answer.answer, **numbers, 16: reason})
-        if asked.procedure_code or asked.procedure_text:
-            procedure = composite(asked.procedure_code, asked.procedure_text, asked.procedure_coding)
-            body += segment("OBR", {1: str(number), **numbers, 4: procedure})
-    kind = ("ORG", "O20", "ORG_O20") if to.message_code == "OMG" else ("ORR", "O02", "ORR_O02")
+        body += _answered(to.message_code, number, answer, written)
+    kind = RESPONSES.get(to.message_code, RESPONSES["ORM"])
     return _encoded(to, kind, control_id, sent_at, character_set, body)
+
+
+def serving(answers: Sequence[OrderAnswer]) -> list[str]:
+    """What is said of existing results that serve instead of orders, a line for each: for whoever ordered."""
+    return [
+        f"{answer.request.placer_number or answer.accession_number} 已有可互认结果："
+        f"{result.institution} {result.procedure} {result.taken_at:%Y-%m-%d %H:%M}，有效期至 {result.until:%Y-%m-%d}"
+        f"{'；申请单暂存待确认' if answer.held else ''}"
+        for answer in answers
+        for result in answer.serving
+    ]
+
+
+def _answered(asked_by: str, number: int, answer: OrderAnswer, written: str) -> str:
+    """The segments of one order."""
+    asked = answer.request
+    numbers = {2: composite(asked.placer_number, asked.placer_namespace), 3: composite(answer.accession_number)}
+    reason = composite(answer.reason, "", OURSELVES) if answer.reason else ""
+    lines = segment("ORC", {1: answer.answer, **numbers, 16: reason})
+    named = asked.procedure_code or asked.procedure_text
+    if named or asked_by == "OMI":
+        procedure = composite(asked.procedure_code, asked.procedure_text, asked.procedure_coding)
+        lines += segment("OBR", {1: str(number), **numbers, 4: procedure})
+    if asked_by == "OML":
+        lines += "".join(
+            segment("SPM", {1: str(n), 2: composite(specimen.number), 4: composite(specimen.kind, specimen.kind_text)})
+            for n, specimen in enumerate(asked.specimens if at_least(written, 5) and named else (), start=1)
+        )
+    if asked_by == "OMI":
+        # Where there is no order of ours, the sender's own numbers are given back.
+        accession = answer.accession_number or asked.accession_number
+        study = answer.study_instance_uid or asked.study_instance_uid
+        lines += "".join(
+            segment("IPC", {
+                1: composite(accession),
+                2: composite(step.requested_procedure_id or accession),
+                3: composite(study),
+                4: composite(step.scheduled_step_id or accession),
+            })
+            for step in asked.steps or (StepSaid(),)
+        )  # fmt: skip
+    return lines
+
+
+def _pid(patient: PatientFacts) -> str:
+    """Whom the answer is about: the numbers and the name that the order gave."""
+    numbers = "~".join(composite(i.value, "", "", i.issuer, i.kind) for i in patient.identifiers)
+    name = patient.name.ideographic or patient.name.alphabetic
+    return segment("PID", {1: "1", 3: numbers, 5: composite(*name.split("^"))})
 
 
 def _parsed(raw: bytes, default_character_set: str) -> tuple[Message, bool]:

@@ -7,6 +7,7 @@ A message is decoded as a whole *before* it is split: in GB18030 the second byte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from worklist.errors import BadInput
 
@@ -50,6 +51,7 @@ _BY_NAME = {
 }
 
 
+@lru_cache(maxsize=256)  # asked several times with every message
 def find(name: str) -> CharacterSet:
     """The character set that `name` means, however it is punctuated ("UTF-8", "GB 18030-2000", "8859/1").
 

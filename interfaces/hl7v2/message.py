@@ -24,8 +24,23 @@ _SEPARATOR = re.compile(rb"[!-/:-@\[-`{-~]+")
 
 
 def _part(value: str, separator: str, wanted: int) -> str:
+    if separator not in value:
+        return value if wanted == 1 else ""
     parts = value.split(separator, wanted)  # no further than needed
     return parts[wanted - 1] if wanted <= len(parts) else ""
+
+
+def _value(
+    written: str, component: int, subcomponent: int, separators: Separators, codec: str, place: str | tuple[str, int]
+) -> str:
+    """One value of a repetition; `place` says where it stands."""
+    value = _part(_part(written, separators.component, component), separators.subcomponent, subcomponent)
+    if not value or value == _NULL:
+        return ""
+    value = unescape(value, separators, codec).strip()
+    if "\n" in value or "\t" in value:
+        raise BadInput("control_character", field=place if isinstance(place, str) else "-".join(map(str, place)))
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +57,7 @@ class Repetition:
 
         Raises BadInput ``control_character`` for a value of more than one line, and as `unescape`.
         """
-        value = self.raw
-        if not value:
-            return ""
-        value = _part(value, self.separators.component, component)
-        value = _part(value, self.separators.subcomponent, subcomponent)
-        if value == _NULL:
-            return ""
-        value = unescape(value, self.separators, self.codec).strip()
-        if "\n" in value or "\t" in value:
-            raise BadInput("control_character", field=self.place)
-        return value
+        return _value(self.raw, component, subcomponent, self.separators, self.codec, self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Segment:
         if not raw:
             return ""
         first = _part(raw, self.separators.repetition, 1)
-        return Repetition(first, f"{self.name}-{field}", self.separators, self.codec).get(component, subcomponent)
+        return _value(first, component, subcomponent, self.separators, self.codec, (self.name, field))
 
     def text(self, field: int) -> str:
         """The whole field as text (types TX, FT and ST): repetitions and ``\\.br\\`` become newlines.
@@ -175,7 +180,9 @@ def _named_character_set(fields: list[bytes], separators: Separators) -> str:
     return next((name.strip() for name in names if name.strip() and name.strip() != _NULL), "")
 
 
-def _header(msh: Segment, named: str) -> MessageHeader:
+def header_of(msh: Segment, named: str) -> MessageHeader:
+    """What MSH says; `named` is the character set that it names."""
+
     def party(field: int) -> str:
         return msh.get(field, 1) or msh.get(field, 2)  # HD: the namespace, else the universal id
 
@@ -253,7 +260,7 @@ def parse(raw: bytes, default_character_set: str = "UTF-8") -> Message:
     segments = tuple(_segment(line, separators, character_set.reader) for line in _lines(text, separators))
     if any(s.name == "MSH" for s in segments[1:]):
         raise BadInput("segment_repeated", segment="MSH")
-    return Message(_header(segments[0], named), segments, separators, character_set, mislabelled)
+    return Message(header_of(segments[0], named), segments, separators, character_set, mislabelled)
 
 
 def fingerprint(raw: bytes) -> str:
@@ -289,10 +296,10 @@ def peek_header(raw: bytes) -> MessageHeader | None:
     fields = text.split(separators.field)[:32]
     fields.insert(1, separators.field)
     try:
-        return _header(Segment("MSH", tuple(fields), separators, codec), named)
+        return header_of(Segment("MSH", tuple(fields), separators, codec), named)
     except BadInput:  # an escape sequence that cannot be read: take the fields as they stand
         bare = tuple(field.replace(separators.escape, "") for field in fields)
-        return _header(Segment("MSH", bare, separators, codec), named)
+        return header_of(Segment("MSH", bare, separators, codec), named)
 
 
 def _decoded_somehow(msh: bytes, named: str) -> tuple[str, str]:

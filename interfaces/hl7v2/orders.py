@@ -1,4 +1,4 @@
-"""Orders in HL7 v2: ORM^O01 and OMG^O19 (chapter 4.4). Each ORC/OBR pair is one order."""
+"""Orders in HL7 v2: ORM^O01, OMG^O19, OMI^O23 and OML^O21 (chapter 4.4). Each ORC/OBR pair is one order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from interfaces.hl7v2.message import Message, Segment
 from interfaces.hl7v2.patients import check_header, facility_fields, read_patient, timestamp
 from worklist.errors import BadInput
-from worklist.facts import OrderMessage, OrderRequest, Priority
+from worklist.facts import OrderMessage, OrderRequest, Priority, SpecimenSaid, StepSaid
 
-MESSAGE_TYPES = (("ORM", "O01"), ("OMG", "O19"))
+MESSAGE_TYPES = (("ORM", "O01"), ("OMG", "O19"), ("OMI", "O23"), ("OML", "O21"))
 CONTROLS = ("NW", "XO", "CA", "DC")  # table 0119, as far as a placer may ask it of us
+PREVIOUS = "PR"  # an earlier order and its results, sent along with a new one
 
 # Tables 0027 and 0485. ASAP and everything timing-critical is urgent; what is not in the table is refused,
 # since an emergency that is read as routine hurts somebody.
@@ -49,22 +50,57 @@ def _value(segment: Segment | None, number: int, component: int = 1) -> str:
     return segment.get(number, component) if segment else ""
 
 
+def _said_in(pair: _Pair, name: str, number: int) -> str:
+    """The first value that any of the pair's segments of that name has in a field."""
+    return next((written for segment in pair.all(name) if (written := segment.get(number))), "")
+
+
 def _pairs(message: Message) -> list[_Pair]:
-    """One per ORC. Diagnoses that stand before the first ORC are the patient's and belong to every order."""
+    """One per ORC. Diagnoses that stand before the first ORC are the patient's and belong to every order.
+
+    Earlier results that are sent along (the PRIOR_RESULT group of OMG, OMI and OML: ORC-1 ``PR``, behind a PID of its
+    own) are no orders and are passed over. Any other order behind a second PID would be another patient's.
+    """
     pairs: list[_Pair] = []
     diagnoses: list[Segment] = []
+    earlier = False  # inside a group of earlier results
+    second_patient = False  # between its PID and its ORC
     for segment in message.segments:
         if segment.name == "ORC":
-            pairs.append(_Pair(segment, {"DG1": list(diagnoses)}))
+            earlier = segment.get(1).upper() == PREVIOUS
+            if second_patient and not earlier:
+                raise BadInput("segment_repeated", segment="PID")
+            second_patient = False
+            if not earlier:
+                pairs.append(_Pair(segment, {"DG1": list(diagnoses)}))
+        elif segment.name == "PID" and pairs:
+            second_patient = earlier = True
+        elif earlier:
+            continue
         elif pairs:
             pairs[-1].others.setdefault(segment.name, []).append(segment)
         elif segment.name == "DG1":
             diagnoses.append(segment)
         elif segment.name == "OBR":
             raise BadInput("segment_missing", segment="ORC")
+    if second_patient:
+        raise BadInput("segment_repeated", segment="PID")
     if not pairs:
         raise BadInput("segment_missing", segment="ORC")
     return pairs
+
+
+def _patient_segment(message: Message) -> Segment:
+    """The one PID before the first ORC."""
+    before: list[Segment] = []
+    for segment in message.segments:
+        if segment.name == "ORC":
+            break
+        if segment.name == "PID":
+            before.append(segment)
+    if len(before) != 1:
+        raise BadInput("segment_repeated" if before else "segment_missing", segment="PID")
+    return before[0]
 
 
 def _same(first: Segment, second: Segment | None, number: int) -> str:
@@ -156,6 +192,58 @@ def _reason(pair: _Pair, obr: Segment | None) -> str:
     return "\n".join(dict.fromkeys(line for line in said if line))
 
 
+def _steps(pair: _Pair) -> tuple[StepSaid, ...]:
+    """IPC (chapter 4.5.6), one per scheduled step. Number and UID are the order's: they may not differ."""
+    ipcs = pair.all("IPC")
+    for number in (1, 3):
+        if len({written for ipc in ipcs if (written := ipc.get(number))}) > 1:
+            raise BadInput("field_invalid", field=f"IPC-{number}")
+    return tuple(
+        StepSaid(
+            requested_procedure_id=ipc.get(2),
+            scheduled_step_id=ipc.get(4),
+            modality=ipc.get(5),
+            protocol=ipc.get(6, 2) or ipc.get(6),
+            station_name=ipc.get(7),
+            location=ipc.get(8, 2) or ipc.get(8),
+        )
+        for ipc in ipcs
+    )
+
+
+def _station(pair: _Pair) -> str:
+    """IPC-9, where all steps name one station; several stations leave the choice open."""
+    named = {written for ipc in pair.all("IPC") if (written := ipc.get(9))}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _specimens(message: Message, pair: _Pair, obr: Segment | None) -> tuple[SpecimenSaid, ...]:
+    """SPM (chapter 7.4.3) of a laboratory order; before version 2.5 what OBR-7, -14 and -15 say."""
+    if message.header.message_code != "OML":
+        return ()
+    said = tuple(
+        SpecimenSaid(
+            number=spm.get(2, 1) or spm.get(2, 2),
+            kind=spm.get(4),
+            kind_text=spm.get(4, 2),
+            collected_at=timestamp(spm, 17),
+            received_at=timestamp(spm, 18),
+            container=spm.get(27, 2) or spm.get(27),
+        )
+        for spm in pair.all("SPM")
+    )
+    if said or obr is None or not obr.raw(15):
+        return said
+    return (
+        SpecimenSaid(
+            kind=obr.get(15, 1, 1),
+            kind_text=obr.get(15, 1, 2),
+            collected_at=timestamp(obr, 7),
+            received_at=timestamp(obr, 14),
+        ),
+    )
+
+
 def _request(message: Message, pair: _Pair) -> OrderRequest:
     orc, obrs = pair.orc, pair.all("OBR")
     control = orc.get(1).upper()
@@ -179,7 +267,8 @@ def _request(message: Message, pair: _Pair) -> OrderRequest:
         if not code and not text:
             raise BadInput("field_missing", field="OBR-4")
     doctor_id, doctor = _doctor(pair, obr)
-    ipc, zds, pv1 = pair.first("IPC"), pair.first("ZDS"), message.first("PV1")
+    steps = _steps(pair)
+    zds, pv1 = pair.first("ZDS"), message.first("PV1")
     return OrderRequest(
         control=control,
         placer_number=placer_number,
@@ -196,19 +285,21 @@ def _request(message: Message, pair: _Pair) -> OrderRequest:
         requested_at=timestamp(orc, 9) or (timestamp(obr, 6) if obr else ""),
         scheduled_at=_scheduled_at(pair, obr),
         # OBR-18 as IHE uses it; OBR-19 is the requested procedure there, not an accession number.
-        accession_number=_value(ipc, 1) or _value(obr, 18),
-        study_instance_uid=_value(zds, 1) or _value(ipc, 3),
-        station_ae=_value(ipc, 9),
+        accession_number=_said_in(pair, "IPC", 1) or _value(obr, 18),
+        study_instance_uid=_value(zds, 1) or _said_in(pair, "IPC", 3),
+        station_ae=_station(pair),
         patient_class=_value(pv1, 2),
         visit_number=_value(pv1, 19),
         location=pv1.text(3) if pv1 else "",
         location_facility=_value(pv1, 3, 4),
         laterality=_value(obr, 15, 5),
+        specimens=_specimens(message, pair, obr),
+        steps=steps,
     )
 
 
 def read_order_message(message: Message) -> OrderMessage:
-    """What an ORM^O01 or OMG^O19 says: all its orders, or a refusal of the whole.
+    """What an order message of `MESSAGE_TYPES` says: all its orders, or a refusal of the whole.
 
     A cancellation or change (CA, DC, XO) needs only its placer number.
 
@@ -223,7 +314,7 @@ def read_order_message(message: Message) -> OrderMessage:
     requests = tuple(_request(message, pair) for pair in pairs)
     return OrderMessage(
         header=header,
-        patient=read_patient(message.only("PID")),
+        patient=read_patient(_patient_segment(message)),
         orders=requests,
         facility_fields=facility_fields(message),
     )

@@ -1,4 +1,4 @@
-"""Patients in HL7 v2: PID and PV1 (chapter 3.4), and the ADT messages A01, A04 and A08 (chapter 3.3)."""
+"""Patients in HL7 v2: PID, PV1 and MRG (chapter 3.4), and the ADT messages (chapter 3.3)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import datetime
 
 from interfaces.hl7v2.message import Message, Repetition, Segment
 from worklist.errors import BadInput
-from worklist.facts import Identifier, MessageHeader, PatientFacts, PatientMessage, PersonName, Sex
+from worklist.facts import Identifier, MessageHeader, PatientFacts, PatientMessage, PersonName, Sex, VisitSaid
 
-EVENTS = ("A01", "A04", "A08")
+EVENTS = ("A01", "A02", "A03", "A04", "A08", "A11", "A28", "A31", "A40", "A47")
+RETIRING = ("A40", "A47")  # MRG names numbers that go, and the groups of PID and MRG may repeat
 
 # 〇, extension A, the basic block, private use (where older GBK tables put some), compatibility, B and on.
 _HAN = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff\ue000-\uf8ff\uf900-\ufaff\U00020000-\U0003ffff]")
 _SEXES: dict[str, Sex] = {"M": "M", "F": "F", "O": "O", "A": "O", "U": "", "N": "", "": ""}  # table 0001
 _NATIONAL = ("NI", "NNCHN")  # table 0203
 _TIMESTAMP = re.compile(r"(\d{4}(?:\d{2}){0,5})(\.\d{1,4})?([+-]\d{4})?", re.ASCII)
-_PATTERNS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 def check_header(header: MessageHeader) -> None:
@@ -42,16 +42,19 @@ def timestamp(segment: Segment, field: int, component: int = 1) -> str:
     try:
         if match is None:
             raise ValueError(value)
-        datetime.strptime(match[1], _PATTERNS[len(match[1])])  # noqa: DTZ007 -- only the digits are checked
+        full = match[1] + "00000101000000"[len(match[1]) :]
+        # Only the digits are checked; strptime takes ten times as long.
+        month, day, hour, minute, second = (int(full[at : at + 2]) for at in range(4, 14, 2))
+        datetime(int(full[:4]), month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError:
         raise BadInput("field_invalid", field=f"{segment.name}-{field}") from None
     return value
 
 
-def _identifiers(pid: Segment) -> tuple[Identifier, ...]:
-    """PID-3 (CX). Where the sender names no issuer it stays empty: only the door knows who sent it."""
+def _identifiers(segment: Segment, field: int) -> tuple[Identifier, ...]:
+    """PID-3 or MRG-1 (CX). Where the sender names no issuer it stays empty: only the door knows who sent it."""
     found: dict[tuple[str, str], Identifier] = {}
-    for cx in pid.repetitions(3):
+    for cx in segment.repetitions(field):
         value = cx.get(1)
         if not value:
             continue
@@ -117,7 +120,7 @@ def read_patient(pid: Segment) -> PatientFacts:
 
     Raises BadInput ``field_missing`` (PID-3) or ``field_invalid`` (PID-5, PID-7, PID-8).
     """
-    identifiers = _identifiers(pid)
+    identifiers = _identifiers(pid, 3)
     if not identifiers:
         raise BadInput("field_missing", field="PID-3")
     sex = pid.get(8).upper()
@@ -135,29 +138,89 @@ def read_patient(pid: Segment) -> PatientFacts:
     )
 
 
+def read_visit(pv1: Segment | None) -> VisitSaid:
+    """What PV1 says of the visit.
+
+    Raises BadInput ``field_invalid`` (PV1-44, PV1-45).
+    """
+    if pv1 is None:
+        return VisitSaid()
+    doctor = [pv1.get(7, component) for component in (2, 3)]
+    joint = " " if "".join(doctor).isascii() else ""
+    return VisitSaid(
+        number=pv1.get(19),
+        patient_class=pv1.get(2),
+        location=pv1.text(3),
+        doctor=joint.join(part for part in doctor if part) or pv1.get(7),
+        admitted_at=timestamp(pv1, 44),
+        discharged_at=timestamp(pv1, 45),
+    )
+
+
 def facility_fields(message: Message) -> dict[str, str]:
     """The fields that may say for which institution a sender speaks (decided by the device's record)."""
     pv1 = message.first("PV1")
     return {"MSH-4": message.header.sending_facility, "PV1-3.4": pv1.get(3, 4) if pv1 else ""}
 
 
-def read_patient_message(message: Message) -> PatientMessage:
-    """ADT^A01, A04 or A08.
+def read_patient_messages(message: Message) -> tuple[PatientMessage, ...]:
+    """An ADT message of `EVENTS`: one statement, or one for each group of PID and MRG of an A40 or A47.
 
-    Raises BadInput ``message_type_unsupported``, ``segment_missing``, ``segment_repeated``, and as
-    `read_patient` and `check_header`.
+    Raises BadInput ``message_type_unsupported``, ``segment_missing`` (MRG too, with A40 and A47),
+    ``segment_repeated``, ``field_missing`` (MRG-1), and as `read_patient`, `read_visit` and `check_header`.
     """
     header = message.header
     check_header(header)
     if header.message_code != "ADT" or header.trigger_event not in EVENTS:
         raise BadInput("message_type_unsupported")
     evn = message.first("EVN")
-    pv1 = message.first("PV1")
-    return PatientMessage(
-        header=header,
-        event=header.trigger_event,
-        event_at=(timestamp(evn, 2) if evn else "") or header.sent_at,
-        patient=read_patient(message.only("PID")),
-        visit_number=pv1.get(19) if pv1 else "",
-        facility_fields=facility_fields(message),
-    )
+    event_at = (timestamp(evn, 2) if evn else "") or header.sent_at
+    facilities = facility_fields(message)
+    found = []
+    for group in _groups(message):
+        pid, pv1, mrg = (_first(group, name) for name in ("PID", "PV1", "MRG"))
+        if pid is None:
+            raise BadInput("segment_missing", segment="PID")
+        found.append(
+            PatientMessage(
+                header=header,
+                event=header.trigger_event,
+                event_at=event_at,
+                patient=read_patient(pid),
+                visit=read_visit(pv1),
+                retired=_retired(mrg) if header.trigger_event in RETIRING else (),
+                facility_fields=facilities,
+            )
+        )
+    return tuple(found)
+
+
+def _groups(message: Message) -> list[list[Segment]]:
+    """The segments from each PID on. Only merging messages may speak of several patients."""
+    if message.header.trigger_event not in RETIRING:
+        message.only("PID")
+    groups: list[list[Segment]] = []
+    for segment in message.segments:
+        if segment.name == "PID":
+            groups.append([segment])
+        elif groups:
+            if segment.name == "MRG" and _first(groups[-1], "MRG"):
+                raise BadInput("segment_repeated", segment="MRG")
+            groups[-1].append(segment)
+    if not groups:
+        raise BadInput("segment_missing", segment="PID")
+    return groups
+
+
+def _first(group: list[Segment], name: str) -> Segment | None:
+    return next((segment for segment in group if segment.name == name), None)
+
+
+def _retired(mrg: Segment | None) -> tuple[Identifier, ...]:
+    """MRG-1 (chapter 3.4.9): the numbers that go."""
+    if mrg is None:
+        raise BadInput("segment_missing", segment="MRG")
+    identifiers = _identifiers(mrg, 1)
+    if not identifiers:
+        raise BadInput("field_missing", field="MRG-1")
+    return identifiers

@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.exceptions import HL7apyException
-from hl7apy.parser import parse_message
+from hl7apy.parser import parse_message, parse_segment
 
+from interfaces.ecg.codes import FORMULAS, KINDS
 from interfaces.hl7v2 import charset
 from interfaces.hl7v2.writing import OURSELVES, composite, header, message_type, segment, timestamp
 from worklist.errors import Broken
-from worklist.facts import Addressee, CoveredOrder, PersonName, ReportStatus, SignedReport
+from worklist.facts import Addressee, CoveredOrder, Measurement, PersonName, ReportStatus, SignedReport
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6")
 
@@ -29,11 +30,16 @@ _STATUS: dict[ReportStatus, tuple[str, str]] = {
 
 FINDINGS = ("59776-5", "Findings", "LN")
 IMPRESSION = ("19005-8", "Impression", "LN")
+ECG_IMPRESSION = ("18844-1", "EKG impression", "LN")
 CRITICAL = ("CRITICAL", "Critical result", "99HUREN")
+MAJOR = ("MAJOR", "Major positive result", "99HUREN")
+_SOURCES = {"device": "as the device measured", "reader": "as the reader measured"}
+MARKS = ("HR", "Mutual recognition marks", "99HUREN")
 DOCUMENT = ("18748-4", "Diagnostic imaging report", "LN")
+ECG_DOCUMENT = ("11524-6", "EKG study", "LN")
 
 
-def _names(name: PersonName, version: str) -> str:
+def names(name: PersonName, version: str) -> str:
     """PID-5 (XPN): each writing a repetition with its representation code; version 2.3 has room for one."""
     written = [
         composite(*text.split("^")[:5], *[""] * (7 - len(text.split("^")[:5])), code)
@@ -54,14 +60,14 @@ def _pid(report: SignedReport, version: str) -> str:
     )
     return segment("PID", {
         1: "1",
-        3: composite(report.patient_id, "", "", _their_own(report.patient_issuer), kind),
-        5: _names(report.patient.name, version),
+        3: composite(report.patient_id, "", "", their_own(report.patient_issuer), kind),
+        5: names(report.patient.name, version),
         7: composite(report.patient.birth_date),
         8: report.patient.sex,
     })  # fmt: skip
 
 
-def _their_own(issuer: str) -> str:
+def their_own(issuer: str) -> str:
     """An authority as its institution names it: we file "HIS" of TS01 as "TS01/HIS"."""
     return issuer.partition("/")[2] or issuer
 
@@ -106,22 +112,41 @@ def _order(
     })  # fmt: skip
     if report.reason:
         yield segment("NTE", {1: "1", 3: composite(report.reason)})
-    observations = [("FT", identity, composite(words), flag) for identity, words, flag in _observations(report)]
+    observations: list[dict[int, str]] = [
+        {2: "FT", 3: composite(*identity), 5: composite(words), 8: flag}
+        for identity, words, flag in _observations(report)
+    ]
+    observations.extend(_measured(one) for one in report.measurements)
+    if order.marks:
+        observations.append({2: "ST", 3: composite(*MARKS), 5: "~".join(composite(mark) for mark in order.marks)})
     if document is not None:
-        observations.append((document[0], DOCUMENT, document[1], ""))
-    for n, (kind, identity, value, flag) in enumerate(observations, start=1):
+        title = ECG_DOCUMENT if report.modality == "ECG" else DOCUMENT
+        observations.append({2: document[0], 3: composite(*title), 5: document[1]})
+    for n, said in enumerate(observations, start=1):
         yield segment("OBX", {
+            **said,
             1: str(n),
-            2: kind,
-            3: composite(*identity),
             4: "1",
-            5: value,
-            8: flag,
             11: observation_status,
             14: signed_at,
             15: composite("", report.center_name),
             16: composite(report.signer, report.signer_name),
         })  # fmt: skip
+
+
+def _measured(one: Measurement) -> dict[int, str]:
+    """A number of an ECG (NM, chapter 2.A.47) with its UCUM unit; OBX-17 says whose it is, and by which formula."""
+    kind = KINDS[one.name]
+    methods = [composite(one.source.upper(), _SOURCES[one.source], "99HUREN")]
+    if one.method:
+        methods.append(composite(FORMULAS[one.method], f"{one.method} QTc Algorithm", "DCM"))
+    return {
+        2: "NM",
+        3: composite(kind.loinc, kind.loinc_name, "LN"),
+        5: str(one.value),
+        6: composite(one.unit, "", "UCUM"),
+        17: "~".join(methods),
+    }
 
 
 def _studies(report: SignedReport) -> Iterator[str]:
@@ -138,8 +163,8 @@ def _observations(report: SignedReport) -> list[tuple[tuple[str, str, str], str,
     """
     parts = [
         (FINDINGS, report.text.findings, ""),
-        (IMPRESSION, report.text.impression, ""),
-        (CRITICAL, report.text.critical, "AA"),
+        (ECG_IMPRESSION if report.modality == "ECG" else IMPRESSION, report.text.impression, ""),
+        (MAJOR, report.text.critical, "A") if report.tier == "major" else (CRITICAL, report.text.critical, "AA"),
     ]
     return [part for part in parts if part[1]] or parts[:2]
 
@@ -205,17 +230,26 @@ def write_report(
         for line in _order(report, order, number, zone, to.version, document)
     ]
     text = "".join([msh, _pid(report, to.version), *groups, *_studies(report)])
-    _check(text, to)
+    checked(text, to)
     return charset.encode(text, to.character_set)
 
 
-def _check(text: str, to: Addressee) -> None:
+def checked(text: str, to: Addressee) -> None:
     """Let hl7apy find the structure's mistakes here, not at the hospital.
 
-    Its strict level is for tests alone: it allows FT, the type of our words, 199 characters.
+    Its strict level is for tests alone: it allows FT, the type of our words, 199 characters. Raises Broken
+    ``structure_invalid``.
     """
     try:
         parse_message(text, validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=True).validate()
     except HL7apyException as error:
         # Without its cause: hl7apy's errors quote the value, and errors reach logs.
+        raise Broken("structure_invalid", endpoint=to.endpoint_id, kind=type(error).__name__) from None
+
+
+def checked_segment(text: str, to: Addressee) -> None:
+    """As `checked`, one segment by itself."""
+    try:
+        parse_segment(text.rstrip("\r"), version=to.version, validation_level=VALIDATION_LEVEL.TOLERANT).validate()
+    except HL7apyException as error:
         raise Broken("structure_invalid", endpoint=to.endpoint_id, kind=type(error).__name__) from None

@@ -1,4 +1,4 @@
-"""Who am I, who was refused, and what was done: for everybody, the PACS admin and the auditor."""
+"""Who am I, and who was refused: for everybody and the PACS admin."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field
 
 from gateway.http import Acting, Served
 from reading_room.api.access import Looking
-from reading_room.api.fields import REFUSALS, AfterNumber, Limit, Listed, Search
+from reading_room.api.fields import REFUSALS, Limit, Listed
 from worklist.queries import administration
-from worklist.queries.views import AuditView, Counts, RefusedRow
+from worklist.queries.views import Counts, RefusedRow
 
 router = APIRouter(tags=["administration"], responses=REFUSALS)
 
@@ -59,11 +59,3 @@ def get_me(web: Served, by: Acting) -> Me:
 def get_refused_callers(web: Served, by: Looking, limit: Limit = 200) -> Listed[RefusedRow]:
     """Devices and senders that were sent away at a door, the latest first."""
     return Listed(web.database.read(lambda s: administration.refused_callers(s, by, limit=limit)))
-
-
-@router.get("/audit")
-def get_audit(
-    web: Served, by: Looking, q: Search = "", after: AfterNumber = 0, limit: Limit = 100
-) -> Listed[AuditView]:
-    """Who did or saw what, the newest first."""
-    return Listed.of(web.database.read(lambda s: administration.audit_rows(s, by, q=q, after=after, limit=limit)))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from gateway import fhir
 from gateway.http import NotSignedIn
-from reading_room.words import Words, error_text, language_of
+from reading_room.error_words import error_text
+from reading_room.words import Words, language_of
 from worklist.errors import BadInput, Broken, Conflict, Forbidden, HurenError, NotFound, Refused, TryLater
 from worklist.people import Actor
 
@@ -59,7 +61,7 @@ def understood(error: Exception) -> tuple[int, str, Mapping[str, object]]:
         names = dict.fromkeys(".".join(str(part) for part in e["loc"][1:]) or "body" for e in error.errors())
         return 422, "fields_wrong", {"fields": ", ".join(_printable(name) for name in list(names)[:20])}
     if isinstance(error, HTTPException):
-        code = {404: "page_not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(
+        code = {404: "page_not_found", 405: "method_not_allowed", 408: "body_too_slow", 413: "body_too_large"}.get(
             error.status_code, "request_malformed"
         )
         return error.status_code, code, {}
@@ -71,16 +73,30 @@ def refusal(request: Request, error: Exception, status: int | None = None) -> JS
     `status` than the API gives says so."""
     usual, code, params = understood(error)
     status = status or usual
-    found = getattr(request.state, "actor", None)
-    words = Words(language_of(request, found if isinstance(found, Actor) else None))
     shown = {name: _plain(value) for name, value in params.items()}
+    body = {"error": {"code": code, "params": shown, "message": error_text(code, params, _words(request))}}
+    return JSONResponse(body, status_code=status, headers=_headers(error, status))
+
+
+def refused_resource(request: Request, error: Exception) -> Response:
+    """The same as FHIR says it: an OperationOutcome."""
+    usual, code, params = understood(error)
+    status, body = fhir.declined(error, usual, code, error_text(code, params, _words(request)))
+    return Response(body, status, _headers(error, status), media_type=fhir.JSON)
+
+
+def _words(request: Request) -> Words:
+    found = getattr(request.state, "actor", None)
+    return Words(language_of(request, found if isinstance(found, Actor) else None))
+
+
+def _headers(error: Exception, status: int) -> dict[str, str]:
     headers = dict(getattr(error, "headers", None) or {})
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     elif status == 503:
         headers["Retry-After"] = RETRY_AFTER
-    body = {"error": {"code": code, "params": shown, "message": error_text(code, params, words)}}
-    return JSONResponse(body, status_code=status, headers=headers)
+    return headers
 
 
 def _plain(value: object) -> object:

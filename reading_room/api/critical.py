@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served, Web
 from reading_room.api.access import Looking
-from reading_room.api.fields import REFUSALS, Body, Line, Listed, PathId, Remark, Why
-from worklist.actions import critical
+from reading_room.api.fields import REFUSALS, Body, Id, Line, Listed, PathId, Remark, Why
+from worklist.actions import critical, looking
 from worklist.errors import NotFound
 from worklist.people import Actor
 from worklist.queries import orders
+from worklist.queries.critical import CriticalPage
 from worklist.queries.views import CriticalView
 
 router = APIRouter(tags=["critical results"], responses=REFUSALS)
@@ -39,12 +40,45 @@ class Disposition(Body):
     disposition: Remark
 
 
+class Drill(Body):
+    """An exercise: who practises, and the words that they get."""
+
+    center_id: Id
+    institution_id: Id
+    words: Line
+
+
 @router.get("/critical-results")
 def get_critical_results(
     web: Served, by: Looking, everything: Annotated[bool, Query(description="Closed ones too.")] = False
 ) -> Listed[CriticalView]:
     """Critical results that the caller's institution must answer, or that their centers have marked."""
     return Listed(web.database.read(lambda s: orders.criticals(s, by, only_open=not everything)))
+
+
+@router.get("/critical-results/{result_id}")
+def get_critical_result(web: Served, by: Looking, result_id: PathId) -> CriticalPage:
+    """One, with its ladder and telephone numbers. The look is on record."""
+    return web.database.write(lambda s: looking.open_critical(s, by, result_id, web.clock()))
+
+
+@router.post("/critical-results/drill", status_code=201)
+def begin_drill(web: Served, by: Acting, body: Drill) -> CriticalView:
+    """A manager lets a center and an institution practise with a critical result of nobody."""
+    now = web.clock()
+
+    def work(session: Session) -> CriticalView:
+        result = critical.drill(session, by, body.center_id, body.institution_id, body.words, now)
+        session.flush()
+        return next(view for view in orders.criticals(session, by) if view.id == result.id)
+
+    return web.database.write(work)
+
+
+@router.post("/critical-results/{result_id}/verify")
+def verify(web: Served, by: Acting, result_id: PathId) -> CriticalView:
+    """A second doctor of the center has looked as well: it is announced."""
+    return _do(web, by, result_id, lambda s, now: critical.verify(s, by, result_id, now))
 
 
 @router.post("/critical-results/{result_id}/acknowledge")

@@ -1,9 +1,10 @@
-"""Reports on their way, the message log, and what was set aside."""
+"""Reports and news of orders on their way, the message log, what was set aside, and stories."""
 
 from __future__ import annotations
 
 import base64
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
@@ -28,15 +29,17 @@ from reading_room.api.fields import (
     Word,
 )
 from worklist import lifecycle
-from worklist.actions import configuration, deliveries, studies
+from worklist.actions import code_mapping, deliveries, looking, studies
 from worklist.errors import BadInput
-from worklist.queries import administration
-from worklist.queries.views import DeliveryRow, MessageRow, SetAsideRow, StuckJob
+from worklist.facts import Finding
+from worklist.queries import ledger, message_log
+from worklist.queries.views import DeliveryRow, MessageRow, Queue, SetAsideRow, Story, StuckJob
 
 router = APIRouter(tags=["deliveries and messages"], responses=REFUSALS)
 
 JobNumber = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
-Filter = Annotated[str, Query(max_length=32), Plain]
+Filter = Annotated[str, Query(max_length=64), Plain]
+Cursor = Annotated[str, Query(max_length=64, description="An opaque id."), Plain]
 
 
 class MessageBytes(BaseModel):
@@ -61,6 +64,7 @@ class MessageOut(BaseModel):
     message: MessageRow
     raw: MessageBytes
     answer: MessageBytes
+    findings: list[Finding] = Field(description="What the check of its structure found.")
 
 
 class Settling(Body):
@@ -76,11 +80,57 @@ class Replaying(Body):
     sure: bool = Field(default=False, description="Contradicting news of a patient is a correction.")
 
 
+class Filing(Body):
+    """Where a person says that objects belong whose patient was not their study's."""
+
+    into: Literal["this study", "a study of its own"] = Field(
+        description="The study's patient after all, or somebody else's: a study of its own, which waits to be linked."
+    )
+    reason: Remark = Field(min_length=1)
+
+
 class Replayed(BaseModel):
     """What became of it."""
 
     outcome: str = Field(description="AA, AE or AR for a message (HL7 table 0008); filed for objects.")
     reason: str
+
+
+class Again(Body):
+    """Several things at once. What a person decided goes for each of them."""
+
+    ids: Annotated[list[Id], Field(min_length=1, max_length=again.MOST_AT_ONCE)]
+
+
+class SetAsideAgain(Again):
+    """Things that were set aside, to be taken again."""
+
+    institution_id: Word = Field(default="", description="For whom a shared device spoke, where that was unclear.")
+    sure: bool = Field(default=False, description="Contradicting news of a patient is a correction.")
+
+
+class ToldOut(BaseModel):
+    """What became of one thing: done, or the code of the error that still refuses it."""
+
+    id: str
+    done: bool
+    reason: str
+    params: dict[str, Any]
+
+
+class AgainOut(BaseModel):
+    """What became of several things, in the order in which they were named."""
+
+    done: int
+    refused: int
+    items: list[ToldOut]
+
+    @classmethod
+    def of(cls, told: list[again.Told]) -> AgainOut:
+        """From what the replay told."""
+        items = [ToldOut(id=one.id, done=one.done, reason=one.reason, params=one.params) for one in told]
+        done = sum(item.done for item in items)
+        return cls(done=done, refused=len(items) - done, items=items)
 
 
 class Mapping(Body):
@@ -99,14 +149,40 @@ class Mapped(BaseModel):
 
 @router.get("/deliveries")
 def get_deliveries(
-    web: Served, by: Looking, status: Filter = "", after: After = "", limit: Limit = 50
+    web: Served,
+    by: Looking,
+    status: Filter = "",
+    kind: Filter = "",
+    reason: Filter = "",
+    endpoint_id: Cursor = "",
+    after: After = "",
+    limit: Limit = 50,
 ) -> Listed[DeliveryRow]:
-    """Deliveries, the newest first; `status` is one of their states, such as `stuck`."""
+    """Deliveries, the newest first. `status` is one of their states, such as `stuck`; `kind` is `report` or
+    `order status` or `recognised`; `reason` the code of the last error."""
     if status not in ("", *lifecycle.states("delivery")):
         raise BadInput("field_wrong", field="status")
+    if kind not in ("", "report", "order status", "recognised"):
+        raise BadInput("field_wrong", field="kind")
     return Listed.of(
-        web.database.read(lambda s: administration.deliveries(s, by, status=status, after=after, limit=limit))
+        web.database.read(
+            lambda s: ledger.deliveries(
+                s, by, status=status, kind=kind, reason=reason, endpoint_id=endpoint_id, after=after, limit=limit
+            )
+        )
     )
+
+
+@router.post("/deliveries/replay")
+def replay_many(web: Served, by: Acting, body: Again) -> AgainOut:
+    """Send up to a hundred stuck deliveries again; one that is refused keeps none of the others back."""
+    return AgainOut.of(again.replay_deliveries(web.database, web.clock, by, body.ids))
+
+
+@router.get("/waiting")
+def get_waiting(web: Served, by: Looking) -> Listed[Queue]:
+    """What waits for the PACS admin: how much of each kind, and since when."""
+    return Listed(web.database.read(lambda s: ledger.queues(s, by)))
 
 
 @router.post("/deliveries/{delivery_id}/replay", status_code=202)
@@ -122,38 +198,80 @@ def get_messages(
     by: Looking,
     direction: Filter = "",
     outcome: Filter = "",
+    kind: Filter = "",
+    device_id: Cursor = "",
+    endpoint_id: Cursor = "",
+    patient: Search = "",
+    order: Search = "",
+    control_id: Search = "",
     q: Search = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
     after: AfterNumber = 0,
     limit: Limit = 50,
 ) -> Listed[MessageRow]:
-    """The message log, the newest first; `q` is part of a control id, or an accession number."""
-    return Listed.of(
-        web.database.read(
-            lambda s: administration.messages(
-                s, by, direction=direction, outcome=outcome, q=q, after=after, limit=limit
-            )
-        )
+    """The message log, the newest first.
+
+    `patient` is a number, an id or part of a name; `order` an accession number, the sender's own number or an id;
+    `control_id` is how it begins; `q` is any of these. Times need their offset.
+    """
+    if any(at is not None and at.tzinfo is None for at in (since, until)):
+        raise BadInput("field_wrong", field="since")
+    search = message_log.MessageSearch(
+        q=q.strip(),
+        patient=patient.strip(),
+        order=order.strip(),
+        control_id=control_id.strip(),
+        device_id=device_id,
+        endpoint_id=endpoint_id,
+        kind=kind,
+        outcome=outcome,
+        direction=direction,
+        since=since,
+        until=until,
     )
+    return Listed.of(web.database.read(lambda s: message_log.messages(s, by, search, after=after, limit=limit)))
 
 
 @router.get("/messages/{message_id}")
 def get_message(web: Served, by: Looking, message_id: PathId) -> MessageOut:
     """One message with its bytes. The look is on record."""
     now = web.clock()
-    found = web.database.write(lambda s: administration.message(s, by, message_id, now))
-    return MessageOut(message=found.row, raw=MessageBytes.of(found.raw), answer=MessageBytes.of(found.answer))
+    found = web.database.write(lambda s: message_log.message(s, by, message_id, now))
+    raw, answer = MessageBytes.of(found.raw), MessageBytes.of(found.answer)
+    return MessageOut(message=found.row, raw=raw, answer=answer, findings=list(found.findings))
 
 
 @router.get("/set-aside")
 def get_set_aside(
-    web: Served, by: Looking, state: Filter = "waiting", after: After = "", limit: Limit = 50
+    web: Served,
+    by: Looking,
+    state: Filter = "waiting",
+    kind: Filter = "",
+    reason: Filter = "",
+    device_id: Cursor = "",
+    after: After = "",
+    limit: Limit = 50,
 ) -> Listed[SetAsideRow]:
-    """Bytes and messages that could not be used and wait for a person."""
+    """Bytes and messages that could not be used and wait for a person; `reason` is an error's code."""
     if state not in lifecycle.states("set aside"):
         raise BadInput("field_wrong", field="state")
     return Listed.of(
-        web.database.read(lambda s: administration.set_asides(s, by, state=state, after=after, limit=limit))
+        web.database.read(
+            lambda s: ledger.set_asides(
+                s, by, state=state, kind=kind, reason=reason, device_id=device_id, after=after, limit=limit
+            )
+        )
     )
+
+
+@router.post("/set-aside/replay")
+def take_many_again(web: Served, by: Acting, body: SetAsideAgain) -> AgainOut:
+    """Take up to a hundred kept messages and objects again; one that is refused keeps none of the others back."""
+    told = again.replay_set_asides(
+        web.database, web.store, web.clock, by, body.ids, institution_id=body.institution_id, sure=body.sure
+    )
+    return AgainOut.of(told)
 
 
 @router.post("/messages/{message_id}/replay")
@@ -173,10 +291,18 @@ def replay_objects(web: Served, by: Acting, set_aside_id: PathId, body: Replayin
     return Replayed(outcome="filed", reason="")
 
 
+@router.post("/set-aside/{set_aside_id}/file")
+def file_strangers(web: Served, by: Acting, set_aside_id: PathId, body: Filing) -> Replayed:
+    """File objects that say another patient than their study (`patient_differs_in_study`). The bytes stay as they are;
+    what leaves says the patient, and the study, whose they are."""
+    again.file_strangers(web.database, web.store, web.clock, by, set_aside_id, body.into, body.reason)
+    return Replayed(outcome="filed", reason="")
+
+
 @router.get("/jobs/stuck")
 def get_stuck_jobs(web: Served, by: Looking) -> Listed[StuckJob]:
     """Jobs that failed in a way nobody foresaw."""
-    return Listed(web.database.read(lambda s: administration.stuck_jobs(s, by)))
+    return Listed(web.database.read(lambda s: ledger.stuck_jobs(s, by)))
 
 
 @router.post("/jobs/{seq}/replay", status_code=202)
@@ -206,6 +332,23 @@ def map_code(web: Served, by: Acting, body: Mapping) -> Mapped:
     now = web.clock()
 
     def work(session: Session) -> int:
-        return configuration.map_code(session, by, body.device_id, body.code, body.procedure_id, now)
+        return code_mapping.map_code(session, by, body.device_id, body.code, body.procedure_id, now)
 
     return Mapped(scheduled=web.database.write(work))
+
+
+@router.get("/orders/{order_id}/story")
+def get_order_story(web: Served, by: Looking, order_id: PathId) -> Story:
+    """Everything that happened to an order across all doors, the oldest first. The look is on record.
+
+    For its institution, for centers that read it, and for the PACS admin, who sees its messages too.
+    """
+    now = web.clock()
+    return web.database.write(lambda s: looking.open_order_story(s, by, order_id, now))
+
+
+@router.get("/patients/{patient_id}/story")
+def get_patient_story(web: Served, by: Looking, patient_id: PathId) -> Story:
+    """Everything that happened to a patient, as far as it is the caller's to see. The look is on record."""
+    now = web.clock()
+    return web.database.write(lambda s: looking.open_patient_story(s, by, patient_id, now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy.orm import Session
 
@@ -27,8 +27,10 @@ from reading_room.api.fields import (
     Word,
 )
 from reading_room.api.shapes import OrderOut, PatientOut, person
+from reading_room.documents.request import render_request
+from reading_room.sharing import look_up_address, slip_code
 from worklist import lifecycle
-from worklist.actions import looking, orders
+from worklist.actions import looking, order_changes, ordering_once, orders, registering
 from worklist.errors import BadInput
 from worklist.facts import Identifier, OrderRequest, PatientFacts, PersonName, Priority, Sex
 from worklist.queries import orders as placed
@@ -54,13 +56,18 @@ def _near(at: datetime) -> datetime:
 BirthDate = Annotated[
     str, StringConstraints(pattern=r"^([0-9]{4}([0-9]{2}([0-9]{2})?)?)?$"), AfterValidator(_birth_date)
 ]
+OnceKey = Annotated[
+    str, Header(max_length=ordering_once.LONGEST_KEY, description="Chosen by the program, new for each wish.")
+]
 Near = Annotated[datetime, AfterValidator(_near)]
 
 
 class PatientIn(Body):
     """A patient as the ordering institution knows them. What is not known stays empty."""
 
-    identifier: Annotated[Word, Carried] = Field(min_length=1, description="The number that this institution gave.")
+    identifier: Annotated[Word, Carried] = Field(
+        "", description="The number that this institution gave. Empty with a `national_id`: found by it, or given anew."
+    )
     name: Annotated[Line, Carried] = Field(
         min_length=1, description="In Chinese characters; `^` may part family and given name."
     )
@@ -112,13 +119,21 @@ def get_orders(
 
 
 @router.post("/orders", status_code=201)
-def place_order(web: Served, by: Acting, body: OrderIn) -> OrderOut:
-    """Place an order for the caller's institution. The answer names the accession number."""
+def place_order(web: Served, by: Acting, body: OrderIn, idempotency_key: OnceKey = "") -> OrderOut:
+    """Place an order for the caller's institution. The answer names the accession number.
+
+    Sent again with the same `Idempotency-Key` it places nothing and answers with the first order; with the same key
+    but other words it is refused (409, `key_was_used`).
+    """
     now = web.clock()
     patient, request = _patient(body.patient), _request(body)
+    said = body.model_dump_json()
 
     def work(session: Session) -> OrderOut:
-        order = orders.place(session, by, patient, request, now)
+        order = ordering_once.placed_before(session, by, idempotency_key, said)
+        if order is None:
+            order = orders.place(session, by, registering.with_number(session, by, patient, now), request, now)
+            ordering_once.remember(session, by, idempotency_key, said, order, now)
         session.flush()
         return OrderOut.of(placed.detail(session, by, order.id, now).row)
 
@@ -132,13 +147,22 @@ def get_order(web: Served, by: Looking, order_id: PathId) -> OrderDetail:
     return web.database.write(lambda s: looking.open_order(s, by, order_id, now))
 
 
+@router.get("/orders/{order_id}/request.pdf", response_class=Response)
+def get_request(web: Served, by: Looking, order_id: PathId) -> Response:
+    """The request on paper: A5, with the accession number as a Code 128 barcode; times in the institution's zone."""
+    now = web.clock()
+    order = web.database.write(lambda s: looking.open_order(s, by, order_id, now))
+    pdf = render_request(order, now, slip_code(web, order.row.id), look_up_address(web))
+    return Response(pdf, media_type="application/pdf")
+
+
 @router.post("/orders/{order_id}/cancel")
 def cancel_order(web: Served, by: Acting, order_id: PathId, body: Why) -> OrderOut:
     """Cancel an order of the caller's institution. Once it is being read, the center returns or closes the case."""
     now = web.clock()
 
     def work(session: Session) -> OrderOut:
-        orders.abandon(session, by, order_id, body.reason, now)
+        order_changes.abandon(session, by, order_id, body.reason, now)
         session.flush()
         return OrderOut.of(placed.detail(session, by, order_id, now).row)
 
@@ -155,7 +179,7 @@ def get_patients(
 
 
 def _patient(said: PatientIn) -> PatientFacts:
-    identifiers = [Identifier("", said.identifier.strip(), "MR")]
+    identifiers = [Identifier("", said.identifier.strip(), "MR")] if said.identifier.strip() else []
     if said.national_id:
         identifiers.append(Identifier("CN", said.national_id.strip(), "NI"))
     return PatientFacts(

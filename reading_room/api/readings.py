@@ -13,19 +13,45 @@ from sqlalchemy.orm import Session
 from gateway.http import Acting, Served, Web
 from reading_room import signing
 from reading_room.api.access import Looking, LookingAtCases
-from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, Long, PathId, Plain, Revision, Search, Why
+from reading_room.api.fields import (
+    REFUSALS,
+    After,
+    Body,
+    Id,
+    Limit,
+    Listed,
+    Long,
+    PathId,
+    Plain,
+    Revision,
+    Search,
+    Why,
+    Word,
+)
 from reading_room.api.shapes import KeyImage, VersionOut, WorklistItem
 from worklist import lifecycle
-from worklist.actions import corrections, critical, handing, late, looking, readings
+from worklist.actions import checking, corrections, critical, handing, late, looking, readings
 from worklist.errors import BadInput
 from worklist.facts import ReportText
 from worklist.people import Actor
 from worklist.queries import readings as cases
+from worklist.queries.reading_list import Filters, Whose, worklist
 from worklist.queries.views import CaseView, CriticalView, VersionView
+from worklist.rules.measurements import FORMULAS, KINDS
+from worklist.rules.returns import Reason
 
 router = APIRouter(tags=["readings"], responses=REFUSALS)
 
+Overruled = Annotated[list[Annotated[str, Field(max_length=400)]], Field(max_length=50)]
 STATUSES = ("", "all", *lifecycle.states("reading"))
+
+
+class MeasurementIn(Body):
+    """A number of an ECG. Whether it is the device's or the reader's own follows from the recordings of the case."""
+
+    name: Word = Field(description=f"One of: {', '.join(KINDS)}.")
+    value: int = Field(description="Beats a minute, milliseconds or degrees.", ge=-9999, le=9999)
+    method: Word = Field("", description=f"The formula of the QTc interval: {', '.join(FORMULAS)}; or empty.")
 
 
 class Draft(Body):
@@ -36,7 +62,16 @@ class Draft(Body):
     critical: Long = Field("", description="A critical result in words; signing marks it, saving alone does not.")
     revision: Revision | None = Field(None, description="The revision these words are based on, as in If-Match.")
     key_images: Annotated[list[KeyImage], Field(max_length=100)] | None = Field(
-        None, description="The images that are printed with the report, at most 4; left out, those chosen stay."
+        None, description="The images that are printed with the report, at most 6; left out, those chosen stay."
+    )
+    measurements: Annotated[list[MeasurementIn], Field(max_length=20)] | None = Field(
+        None, description="The numbers of an ECG that the reader answers for; left out, those that are held stay."
+    )
+    template_id: Word | None = Field(
+        None, description="The template that the words began with; empty: none; left out, it stays."
+    )
+    values: dict[str, str | list[str]] | None = Field(
+        None, max_length=40, description="What was typed into the template's fields, by their names."
     )
 
 
@@ -49,9 +84,16 @@ class Saved(BaseModel):
 
 
 class Referral(Why):
-    """To which center, and why."""
+    """To which center or expert, and why."""
 
     center_id: Id
+    expert_id: Id | None = Field(None, description="A reader of that center, or a colleague of one's own.")
+
+
+class Returning(Why):
+    """Why, as it is counted and in words for the township."""
+
+    code: Reason = Field("other", description="What returns are counted by.")
 
 
 class Joining(Why):
@@ -66,7 +108,17 @@ class Splitting(Why):
     order_id: Id
 
 
-class Signature(Body):
+class Passing(Body):
+    """What the writer was warned of and overrules."""
+
+    overruled: Overruled | None = Field(
+        default=None,
+        description="Keys of the warnings that a person has seen (`/readings/{id}/warnings`); others are refused then. "
+        "Left out, nobody was asked; what the checks say is kept with the report all the same.",
+    )
+
+
+class Signature(Passing):
     """How to sign."""
 
     preliminary: bool = Field(default=False, description="Issue a preliminary version; the review stays owed.")
@@ -92,6 +144,9 @@ def signed(report_id: str, version: VersionView) -> Signed:
     return Signed(report_id=report_id, **VersionOut.of(version).model_dump())
 
 
+Narrow = Annotated[str, Query(max_length=64), Plain]
+
+
 @router.get("/worklist")
 def get_worklist(
     web: Served,
@@ -101,6 +156,14 @@ def get_worklist(
     ] = "",
     discipline: Annotated[str, Query(max_length=32), Plain] = "",
     center: Annotated[str, Query(max_length=64, description="The id of a center."), Plain] = "",
+    site: Annotated[str, Query(max_length=64, description="The id of the institution that sent it."), Plain] = "",
+    modality: Narrow = "",
+    body_part: Narrow = "",
+    priority: Narrow = "",
+    whose: Annotated[
+        Whose, Query(description="`mine`: held or written by the caller; `assigned` to the caller; `free`.")
+    ] = "",
+    overdue: bool = False,
     q: Search = "",
     after: After = "",
     limit: Limit = 50,
@@ -109,11 +172,8 @@ def get_worklist(
     if status not in STATUSES:
         raise BadInput("field_wrong", field="status")
     now = web.clock()
-    page = web.database.read(
-        lambda s: cases.worklist(
-            s, by, now, status=status, discipline=discipline, center=center, q=q, after=after, limit=limit
-        )
-    )
+    filters = Filters(status, discipline, center, site, modality, body_part, priority, whose, overdue, q)
+    page = web.database.read(lambda s: worklist(s, by, now, filters, after=after, limit=limit))
     return Listed([WorklistItem.of(row) for row in page.items], page.next)
 
 
@@ -143,7 +203,23 @@ def put_draft(
     chosen = (
         [(image.sop_instance_uid, image.frame) for image in body.key_images] if body.key_images is not None else None
     )
-    held = web.database.write(lambda s: readings.save_draft(s, by, reading_id, text, revision, now, key_images=chosen))
+    numbers = (
+        [(one.name, one.value, one.method) for one in body.measurements] if body.measurements is not None else None
+    )
+    held = web.database.write(
+        lambda s: readings.save_draft(
+            s,
+            by,
+            reading_id,
+            text,
+            revision,
+            now,
+            key_images=chosen,
+            template_id=body.template_id,
+            values=body.values,
+            measured=numbers,
+        )
+    )
     response.headers["ETag"] = f'"{held.revision}"'
     return Saved(reading_id=held.reading_id, revision=held.revision, held_until=held.held_until)
 
@@ -167,9 +243,14 @@ def release(web: Served, by: Acting, reading_id: PathId) -> WorklistItem:
 
 
 @router.post("/readings/{reading_id}/submit")
-def submit(web: Served, by: Acting, reading_id: PathId) -> WorklistItem:
+def submit(web: Served, by: Acting, reading_id: PathId, body: Passing | None = None) -> WorklistItem:
     """Hand the draft to a reviewer."""
-    return _do(web, by, reading_id, lambda s, now: readings.submit(s, by, reading_id, now))
+
+    def work(session: Session, now: datetime) -> None:
+        checking.pass_on(session, by, reading_id, body.overruled if body else None, now)
+        readings.submit(session, by, reading_id, now)
+
+    return _do(web, by, reading_id, work)
 
 
 @router.post("/readings/{reading_id}/send-back")
@@ -179,21 +260,43 @@ def send_back(web: Served, by: Acting, reading_id: PathId, body: Why) -> Worklis
 
 
 @router.post("/readings/{reading_id}/return")
-def return_to_sender(web: Served, by: Acting, reading_id: PathId, body: Why) -> WorklistItem:
+def return_to_sender(web: Served, by: Acting, reading_id: PathId, body: Returning) -> WorklistItem:
     """Ask the township to repeat the examination, under the same accession number."""
-    return _do(web, by, reading_id, lambda s, now: handing.return_to_sender(s, by, reading_id, body.reason, now))
+    return _do(
+        web,
+        by,
+        reading_id,
+        lambda s, now: handing.return_to_sender(s, by, reading_id, body.reason, now, reason=body.code),
+    )
 
 
 @router.post("/readings/{reading_id}/refer")
 def refer(web: Served, by: Acting, reading_id: PathId, body: Referral) -> WorklistItem:
-    """Ask another center for its opinion."""
-    return _do(web, by, reading_id, lambda s, now: handing.refer(s, by, reading_id, body.center_id, body.reason, now))
+    """Ask another center or one of its readers, or a colleague, for an opinion."""
+    expert = body.expert_id or ""
+    return _do(
+        web,
+        by,
+        reading_id,
+        lambda s, now: handing.refer(s, by, reading_id, body.center_id, body.reason, now, expert_id=expert),
+    )
+
+
+@router.post("/readings/{reading_id}/recall")
+def recall(web: Served, by: Acting, reading_id: PathId, body: Why) -> WorklistItem:
+    """Take the question back while nobody has answered it."""
+    return _do(web, by, reading_id, lambda s, now: handing.recall(s, by, reading_id, body.reason, now))
 
 
 @router.post("/readings/{reading_id}/answer")
-def answer(web: Served, by: Acting, reading_id: PathId) -> WorklistItem:
+def answer(web: Served, by: Acting, reading_id: PathId, body: Passing | None = None) -> WorklistItem:
     """Give the opinion written in a consultation back to the center that asked."""
-    return _do(web, by, reading_id, lambda s, now: handing.answer_referral(s, by, reading_id, now))
+
+    def work(session: Session, now: datetime) -> None:
+        checking.pass_on(session, by, reading_id, body.overruled if body else None, now)
+        handing.answer_referral(session, by, reading_id, now)
+
+    return _do(web, by, reading_id, work)
 
 
 @router.post("/readings/{reading_id}/close")
@@ -232,6 +335,8 @@ def sign(web: Served, by: Acting, reading_id: PathId, body: Signature | None = N
     """Sign the draft and send it to everyone who waits for it."""
     body = body or Signature()
     signing.confirm(web, by, body.password)
+    now = web.clock()
+    web.database.write(lambda s: checking.pass_on(s, by, reading_id, body.overruled, now))
     return signed(reading_id, signing.sign(web, by, reading_id, preliminary=body.preliminary))
 
 

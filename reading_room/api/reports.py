@@ -8,13 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from gateway import fhir
 from gateway.http import Acting, Served, Web
-from reading_room import signing
+from reading_room import prints, signing
 from reading_room.api.access import Looking
-from reading_room.api.fields import REFUSALS, Body, Long, PathId, Remark, Why
+from reading_room.api.fields import REFUSALS, Body, Id, Long, PathId, Remark, Why
 from reading_room.api.readings import Signed, signed
 from reading_room.api.shapes import VersionOut, WorklistItem
 from worklist import audit
+from worklist.actions import giving
 from worklist.documents import from_canonical
 from worklist.errors import NotFound
 from worklist.facts import ReportText, SignedReport
@@ -67,6 +69,19 @@ class Withdrawing(Why):
     )
 
 
+class Giving(Body):
+    """Which version was given, and to whom."""
+
+    version: int = Field(ge=1, le=100_000)
+    to: Annotated[str, Field(max_length=giving.LONGEST)] = Field("", description="Empty: the patient.")
+
+
+class Printing(Body):
+    """Reports to be printed together, in this order."""
+
+    report_ids: Annotated[list[Id], Field(min_length=1, max_length=prints.MOST_TOGETHER)]
+
+
 class CorrectionOut(BaseModel):
     """What became of a correction: signed, or a draft that another person signs."""
 
@@ -74,7 +89,16 @@ class CorrectionOut(BaseModel):
     reading: WorklistItem
 
 
-# Before the next one, whose id would take the ending as its own.
+# These before the plain address, whose id would take the ending as its own, and the longer ending first.
+@router.get("/reports/{report_id}.fhir.json", response_class=Response)
+def get_resources(request: Request, web: Served, by: Looking, report_id: PathId, version: Version = None) -> Response:
+    """The report with its patient, orders, studies, observations, document and provenance: a FHIR R4 Bundle (a
+    collection), as far as the asker may see each of them."""
+    _versions, chosen, _orders = _open(web, by, report_id, version)
+    body = fhir.report_bundle(request, by, chosen.id)
+    return Response(body, media_type=fhir.JSON, headers={"Cache-Control": "private, no-cache"})
+
+
 @router.get("/reports/{report_id}.json", response_class=Response)
 def get_document(request: Request, web: Served, by: Looking, report_id: PathId, version: Version = None) -> Response:
     """The canonical document, byte for byte as it was signed. The ETag is its SHA-256."""
@@ -126,6 +150,13 @@ def get_report(web: Served, by: Looking, report_id: PathId) -> ReportOut:
     )
 
 
+@router.post("/reports/print-together", response_class=Response)
+def print_together(web: Served, by: Acting, body: Printing) -> Response:
+    """The newest versions of several reports as one PDF for paper, without seals; each print is on record, or none."""
+    joined = prints.together(web, by, body.report_ids)
+    return Response(joined, media_type="application/pdf", headers={"Cache-Control": "private, no-store"})
+
+
 @router.post("/reports/{report_id}/correct")
 def correct(web: Served, by: Acting, report_id: PathId, body: Correcting) -> CorrectionOut:
     """Correct or add to a signed report.
@@ -143,6 +174,13 @@ def correct(web: Served, by: Acting, report_id: PathId, body: Correcting) -> Cor
     return CorrectionOut(
         signed=signed(report_id, made.signed) if made.signed is not None else None, reading=WorklistItem.of(row)
     )
+
+
+@router.post("/reports/{report_id}/given", status_code=204)
+def give(web: Served, by: Acting, report_id: PathId, body: Giving) -> None:
+    """Record that the newest version was given to the patient, or who took it. For the township that ordered it."""
+    now = web.clock()
+    web.database.write(lambda s: giving.give(s, by, report_id, body.version, body.to, now))
 
 
 @router.post("/reports/{report_id}/withdraw")

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from reading_room.api.fields import Body
-from worklist.facts import PatientFacts
+from worklist.facts import Measurement, PatientFacts
 from worklist.queries.views import OrderRow, ReadingRow, VersionView
+from worklist.rules.report_checks import Warning
 
 
 class PatientOut(BaseModel):
@@ -32,6 +33,10 @@ class WorklistItem(BaseModel):
     status: str = Field(description="State of the reading: unread, drafted, in review, signed, …")
     kind: str = Field(description="primary, second or consultation.")
     priority: str = Field(description="STAT, URGENT or ROUTINE.")
+    is_first: bool = Field(
+        description="Read before all else, whatever its priority: its order says what the center named."
+    )
+    suspected: str = Field(description="critical or major: what an ECG device's numbers make one suspect, unverified.")
     discipline: str
     center_id: str
     center: str
@@ -59,6 +64,10 @@ class WorklistItem(BaseModel):
     critical: bool = Field(description="A critical result is open.")
     late_images: bool = Field(description="Images came after signing and wait for a doctor.")
     created_at: datetime
+    assigned: str = Field(description="To whom a manager gave it, or which expert was asked.")
+    assigned_id: str
+    claimed_at: datetime | None = Field(description="Since when the present holder has it.")
+    body_part: str
 
     @classmethod
     def of(cls, row: ReadingRow) -> WorklistItem:
@@ -68,6 +77,8 @@ class WorklistItem(BaseModel):
             status=row.state,
             kind=row.kind,
             priority=row.priority,
+            is_first=row.is_first,
+            suspected=row.suspected,
             discipline=row.discipline,
             center_id=row.center_id,
             center=row.center,
@@ -95,6 +106,10 @@ class WorklistItem(BaseModel):
             critical=row.critical,
             late_images=row.late_images,
             created_at=row.created_at,
+            assigned=row.assigned,
+            assigned_id=row.assigned_id,
+            claimed_at=row.claimed_at,
+            body_part=row.body_part,
         )
 
 
@@ -178,6 +193,19 @@ class KeyImage(Body):
     frame: Annotated[int, Field(ge=1, le=100_000)] = 1
 
 
+class WarningOut(BaseModel):
+    """What a check of a report warns of."""
+
+    code: str
+    params: dict[str, str]
+    key: str = Field(description="What to send as overruled, once a person has seen it.")
+
+    @classmethod
+    def of(cls, warning: Warning) -> WarningOut:
+        """From the rule's warning."""
+        return cls(code=warning.code, params=dict(warning.params), key=warning.key)
+
+
 class VersionOut(BaseModel):
     """An issued version of a report."""
 
@@ -193,6 +221,7 @@ class VersionOut(BaseModel):
     signed_at: datetime | None
     document_sha256: str = Field(description="Of the canonical document, in hexadecimal.")
     key_images: list[KeyImage] = Field(description="The images that are printed with it.")
+    measurements: list[Measurement] = Field(description="The numbers of an ECG, each with whose it is.")
     verification_code: str = Field(description="What `/verify` takes of this version.")
 
     @classmethod
@@ -211,6 +240,7 @@ class VersionOut(BaseModel):
             signed_at=version.signed_at,
             document_sha256=version.document_sha256,
             key_images=[KeyImage(sop_instance_uid=uid, frame=frame) for uid, frame in version.key_images],
+            measurements=list(version.measurements),
             verification_code=version.verification_code,
         )
 

@@ -15,7 +15,7 @@ from reading_room.api.fields import REFUSALS, After, Ids, Limit, Listed, PathId,
 from reading_room.api.shapes import OrderOut
 from worklist.actions import linking, reading_making
 from worklist.people import Actor
-from worklist.queries import orders, reports
+from worklist.queries import candidates, reports
 from worklist.queries.views import StudyRow
 
 router = APIRouter(tags=["studies"], responses=REFUSALS)
@@ -37,9 +37,9 @@ def get_unmatched(
 
 @router.get("/studies/{study_id}/candidates")
 def get_candidates(web: Served, by: Looking, study_id: PathId, q: Search = "") -> Listed[OrderOut]:
-    """Orders of the study's institution that it may serve, the likeliest first."""
+    """Orders of the study's institution that can have such images, the likeliest first."""
     now = web.clock()
-    found = web.database.read(lambda s: orders.candidates(s, by, study_id, now, q))
+    found = web.database.read(lambda s: candidates.candidates(s, by, study_id, now, q))
     return Listed([OrderOut.of(row) for row in found])
 
 

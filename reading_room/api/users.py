@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from gateway.http import Acting, Served, Web
 from reading_room import passwords
 from reading_room.api.fields import REFUSALS, Body, Ids, Line, Listed, PathId, Word
-from worklist.actions import users
+from worklist.actions import second_factor, sessions, users
 from worklist.people import Actor
-from worklist.queries import administration
+from worklist.queries import accounts, administration
+from worklist.queries.accounts import SessionRow
 from worklist.queries.views import UserRow
 
 router = APIRouter(tags=["people"], responses=REFUSALS)
@@ -55,6 +56,54 @@ def add_user(web: Served, by: Acting, body: UserIn) -> UserRow:
 def change_user(web: Served, by: Acting, user_id: PathId, body: UserIn) -> UserRow:
     """Change a person, or give them a new first-run password. A login never changes."""
     return _save(web, by, user_id, body)
+
+
+class SubjectIn(Body):
+    """An account of the sign-in provider."""
+
+    subject: str = Field("", max_length=600, description="Issuer and subject with a bar between them; empty: none.")
+
+
+@router.put("/users/{user_id}/provider-account", status_code=204)
+def set_subject(web: Served, by: Acting, user_id: PathId, body: SubjectIn) -> None:
+    """Say which account of the sign-in provider is this person's."""
+    web.database.write(lambda s: users.set_subject(s, by, user_id, body.subject.strip(), web.clock()))
+
+
+@router.get("/users/{user_id}/sessions")
+def get_sessions_of(web: Served, by: Acting, user_id: PathId) -> Listed[SessionRow]:
+    """Where somebody is signed in."""
+    return Listed(web.database.read(lambda s: accounts.sessions_of(s, by, user_id, web.clock())))
+
+
+@router.delete("/users/{user_id}/sessions", status_code=204)
+def end_sessions_of(web: Served, by: Acting, user_id: PathId) -> None:
+    """Sign somebody out everywhere."""
+    web.database.write(lambda s: sessions.end_all_of(s, by, user_id, web.clock()))
+
+
+@router.delete("/users/{user_id}/second-factor", status_code=204)
+def reset_second_factor(web: Served, by: Acting, user_id: PathId) -> None:
+    """Take back the second factor of somebody who lost it; their sessions end."""
+    web.database.write(lambda s: second_factor.reset(s, by, user_id, web.clock()))
+
+
+@router.get("/me/sessions")
+def get_own_sessions(web: Served, by: Acting) -> Listed[SessionRow]:
+    """Where the caller is signed in."""
+    return Listed(web.database.read(lambda s: accounts.own_sessions(s, by, web.clock())))
+
+
+@router.delete("/me/sessions", status_code=204)
+def end_own_sessions(web: Served, by: Acting) -> None:
+    """Sign the caller out everywhere."""
+    web.database.write(lambda s: sessions.end_all_own(s, by, web.clock()))
+
+
+@router.delete("/me/sessions/{session_id}", status_code=204)
+def end_own_session(web: Served, by: Acting, session_id: PathId) -> None:
+    """End one of the caller's sessions."""
+    web.database.write(lambda s: sessions.end_own(s, by, session_id, web.clock()))
 
 
 def _save(web: Web, by: Actor, user_id: str | None, body: UserIn) -> UserRow:

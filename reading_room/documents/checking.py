@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from reading_room.documents.pades import FIELD
 from reading_room.documents.paper import CODE_KEYWORD, VERSION_KEYWORD
-from reading_room.documents.seal import FIELD
 from worklist.errors import BadInput
 
 LONGEST_SEAL: Final = 128 * 1024  # characters of its hex string; a chain of certificates takes some 20,000

@@ -13,14 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from gateway.ecgs import sheet_of
 from gateway.http import Web
 from gateway.store import ObjectStore
 from interfaces.dicom.report_objects import ReportObject, write_encapsulated_pdf, write_structured_report
+from interfaces.ecg.paper import Sheet
 from reading_room import previews
-from reading_room.documents.paper import Mark, Picture, render
-from reading_room.documents.seal import Seal, Seals
+from reading_room.documents.content import sign_content
+from reading_room.documents.paper import Mark, Picture, Tracing, render
+from reading_room.documents.seal import Seals
+from reading_room.documents.signer import Signer
+from reading_room.documents.wording import ECG_SCALE
 from worklist.actions.reports import Prepared
-from worklist.documents import to_canonical, verification_page
+from worklist.documents import verification_page
 from worklist.errors import BadInput, Broken, Conflict, HurenError
 from worklist.facts import DocumentKind, ReportDocument, SignedReport
 from worklist.rules.documents import documents_of
@@ -52,35 +57,42 @@ def make(web: Web, prepared: Prepared) -> tuple[ReportDocument, ...]:
 def discard(store: ObjectStore, documents: Iterable[ReportDocument]) -> None:
     """Take back documents of a version that is certainly not issued."""
     for document in documents:
-        with suppress(HurenError):  # an orphan, which `huren orphans` lists
+        with suppress(HurenError):  # an orphan, which `huren reconcile` lists
             store.delete(document.stored.key)
 
 
 def reprint(web: Web, report: SignedReport, mark: Mark, store_keys: Mapping[str, str]) -> bytes:
     """An old version on paper again, with a watermark over it; not sealed, since it is not what was issued.
 
-    `store_keys` are those of its key images, by SOP Instance UID; one that is not held any more is left out.
+    `store_keys` are those of its key images, and of an ECG's recordings, by SOP Instance UID; one that is not held any
+    more is left out.
     """
     shown = [(store_keys[uid], frame) for uid, frame in report.key_images if uid in store_keys]
     with _AT_ONCE:
         page = verification_page(web.public_url)
-        return render(report, _pictures(web.store, shown), verify_url=page, trial=False, mark=mark)
+        traced = _tracing(web.store, report, store_keys)
+        return render(report, _pictures(web.store, shown), verify_url=page, trial=False, mark=mark, tracing=traced)
 
 
 def _make(web: Web, prepared: Prepared, kept: list[ReportDocument]) -> None:
     report, filing = prepared.report, prepared.filing
     wanted = documents_of(prepared.status)
-    seal = _seal(web, report)
+    signer = _signer(web, report)
     keys = {seen.sop_instance_uid: seen.store_key for seen in filing.seen}
     pictures = _pictures(web.store, [(keys[uid], frame) for uid, frame in report.key_images])
-    paper = render(report, pictures, verify_url=verification_page(web.public_url), trial=seal.trial)
-    pdf = seal.sign(paper, f"{report.report_id} v{report.version}", report.signed_at)
-    kept.append(ReportDocument("json", web.store.put([to_canonical(report)], kind="json", into_reserve=True)))
-    kept.append(ReportDocument("pdf", web.store.put([pdf], kind="pdf", into_reserve=True)))
+    page, traced = verification_page(web.public_url), _tracing(web.store, report, keys)
+    paper = render(report, pictures, verify_url=page, trial=signer.trial, tracing=traced)
+    pdf = signer.seal(paper, f"{report.report_id} v{report.version}", report.signed_at)
+    objects: dict[DocumentKind, ReportObject] = {}
     if "encapsulated pdf" in wanted:
-        kept.append(_keep(web, prepared, "encapsulated pdf", write_encapsulated_pdf(report, filing, pdf)))
+        objects["encapsulated pdf"] = write_encapsulated_pdf(report, filing, pdf)
     if "sr" in wanted:
-        kept.append(_keep(web, prepared, "sr", write_structured_report(report, filing)))
+        objects["sr"] = write_structured_report(report, filing)
+    content = sign_content(signer, report, pdf, objects)
+    kept.append(ReportDocument("json", web.store.put([content.document], kind="json", into_reserve=True)))
+    kept.append(ReportDocument("pdf", web.store.put([pdf], kind="pdf", into_reserve=True)))
+    for kind, made in content.objects.items():
+        kept.append(_keep(web, prepared, kind, made))
 
 
 def _keep(web: Web, prepared: Prepared, kind: DocumentKind, made: ReportObject) -> ReportDocument:
@@ -105,7 +117,30 @@ def _pictures(store: ObjectStore, chosen: Iterable[tuple[str, int]]) -> list[Pic
         raise Conflict("key_image_unreadable") from error
 
 
-def _seal(web: Web, report: SignedReport) -> Seal:
+def _tracing(store: ObjectStore, report: SignedReport, store_keys: Mapping[str, str]) -> Tracing | None:
+    """Of an ECG report, the recording that was made last among those that it rests on: on each sheet the same."""
+    if report.modality != "ECG":
+        return None
+    sheets: list[tuple[str, str, Sheet]] = []
+    for uid, _digest in report.instances:
+        if uid not in store_keys:
+            continue
+        with suppress(BadInput):  # no recording, or none that can be drawn: it was read on the screen
+            sheet = sheet_of(store, store_keys[uid])
+            sheets.append((sheet.recorded_at, uid, sheet))
+    if not sheets:
+        return None
+    sheet = max(sheets)[2]
+    made = sheet.recorded_at.replace("T", " ")[:19]
+    words = [ECG_SCALE]
+    if made:
+        words.append(f"记录时间 {made}")
+    if sheet.left_out:
+        words.append(f"未打印的导联 {' '.join(sheet.left_out)}")
+    return Tracing(sheet.svg, sheet.width, sheet.height, sheet.labels, "　　".join(words))
+
+
+def _signer(web: Web, report: SignedReport) -> Signer:
     try:
         return _seals(web.seals).of(report.head.institution_id, report.head.institution_name)
     except OSError as error:

@@ -25,14 +25,19 @@ from PIL import Image, UnidentifiedImageError
 from reading_room.documents.glyphs import Fonts, fonts
 from reading_room.documents.wording import (
     BODY_PARTS,
+    BY_READER,
     FINDINGS,
     IMPRESSION,
+    MEASURED_IN,
+    MEASURED_NOTE,
+    MEASUREMENTS,
     NO_MARK,
     NOT_A_DEVICE,
     PATIENT_CLASS,
     REPRINT,
     SEX,
     STATUS,
+    TIERS,
     TITLES,
     TRIAL,
     VISIT_LABEL,
@@ -46,7 +51,7 @@ TEMPLATE: Final = Path(__file__).resolve().with_name("template.typ")
 CODE_KEYWORD: Final = "huren-verification"
 VERSION_KEYWORD: Final = "huren-version"
 LONGEST_SIDE: Final = 1400  # pixels of a printed picture; 60 mm at 600 dpi
-ACROSS: Final = 6  # columns of the patient block; template.typ has as many
+ACROSS: Final = 6  # columns of the patient block; a lying sheet has twice as many
 MOST_PIXELS: Final = 64_000_000  # of a picture before it is made smaller
 
 Mark = Literal["", "preliminary", "corrected", "addendum", "withdrawal", "superseded"]
@@ -61,8 +66,25 @@ class Picture:
     caption: str = ""
 
 
+@dataclass(frozen=True)
+class Tracing:
+    """An ECG as it is printed: SVG of `width` by `height` mm, names of leads at (x, y) mm, and the words below it."""
+
+    svg: str
+    width: float
+    height: float
+    labels: tuple[tuple[float, float, str], ...]
+    caption: str
+
+
 def render(
-    report: SignedReport, pictures: Sequence[Picture] = (), *, verify_url: str, trial: bool, mark: Mark = ""
+    report: SignedReport,
+    pictures: Sequence[Picture] = (),
+    *,
+    verify_url: str,
+    trial: bool,
+    mark: Mark = "",
+    tracing: Tracing | None = None,
 ) -> bytes:
     """The report as PDF/A-2b, unsigned.
 
@@ -72,6 +94,8 @@ def render(
         One issued version. Its times are shown in its own zone; what it does not say is left out or left empty.
     pictures
         Key images in the order of printing.
+    tracing
+        The ECG: the sheet is A4 then, lying, and the ECG true to scale.
     verify_url
         Address of the page /verify, printed as QR code with the version's code. No QR code where it is not absolute.
     trial
@@ -86,7 +110,16 @@ def render(
         ``fonts_missing``, ``picture_unreadable``, or ``report_not_printable`` where Typst refuses.
     """
     available = fonts()
-    data = _data(report, pictures, available, verify_url=verify_url, trial=trial, mark=mark)
+    across = ACROSS if tracing is None else 2 * ACROSS
+    data = _data(report, pictures, available, across, verify_url=verify_url, trial=trial, mark=mark)
+    if tracing is not None:
+        data["ecg"] = {
+            "svg": tracing.svg,
+            "width": tracing.width,
+            "height": tracing.height,
+            "labels": [{"x": x, "y": y, "name": available.printable(name)} for x, y, name in tracing.labels],
+            "caption": available.printable(tracing.caption),
+        }
     try:
         pdf = typst.Compiler(TEMPLATE, font_paths=available.loaded, ignore_system_fonts=True).compile(
             format="pdf",
@@ -107,7 +140,14 @@ def shown_code(code: str) -> str:
 
 
 def _data(
-    report: SignedReport, pictures: Sequence[Picture], available: Fonts, *, verify_url: str, trial: bool, mark: Mark
+    report: SignedReport,
+    pictures: Sequence[Picture],
+    available: Fonts,
+    across: int,
+    *,
+    verify_url: str,
+    trial: bool,
+    mark: Mark,
 ) -> dict[str, Any]:
     """Everything that the layout shows, in the order of the sheet; every string printable with the fonts."""
     zone = ZoneInfo(report.timezone)
@@ -127,8 +167,10 @@ def _data(
         "number_line": f"检查号：{numbers}" if numbers else "",
         "status_line": f"第 {report.version} 版 · {STATUS[report.status]}",
         "notices": _notices(report, mark),
-        "fields": _fields(report, zone),
+        "across": across,
+        "fields": _fields(report, zone, across),
         "sections": _sections(report, bool(pictures)),
+        "measured": _measured(report),
         "people": _people(report, zone),
         "small_print": _small_print(report, trial=trial, reprint=reprint),
         "footer_left": "　".join(part for part in (_short(name), numbers and f"检查号 {numbers}") if part),
@@ -168,6 +210,11 @@ def _printable(value: Any, available: Fonts) -> Any:
     return value
 
 
+def _marked(order: CoveredOrder) -> str:
+    """A procedure with its marks of mutual recognition."""
+    return f"{order.procedure_name} {' '.join(order.marks)}".strip()
+
+
 def _name(report: SignedReport) -> str:
     name = report.patient.name.shown
     return f"{name}（临时身份，待核实）" if report.patient.is_alias else name
@@ -193,8 +240,8 @@ def _notices(report: SignedReport, mark: Mark) -> list[dict[str, Any]]:
     return notices
 
 
-def _fields(report: SignedReport, zone: ZoneInfo) -> list[dict[str, Any]]:
-    """Patient and examination, on a grid of six columns. Who the patient is stands there even where it is empty."""
+def _fields(report: SignedReport, zone: ZoneInfo, across: int) -> list[dict[str, Any]]:
+    """Patient and examination, on a grid of so many columns. Who the patient is stands there even where it is empty."""
     patient, orders = report.patient, report.orders
     observed = report.observed_at
     on = (observed or report.signed_at).astimezone(zone).date()
@@ -215,31 +262,33 @@ def _fields(report: SignedReport, zone: ZoneInfo) -> list[dict[str, Any]]:
         _field("申请医生", _joined(order.ordering_doctor for order in orders)),
         _field("申请单号", _joined(order.placer_number for order in orders)),
         _field("申请时间", _joined(_moment(order.requested_at) for order in orders)),
-        _field("检查项目", _joined(order.procedure_name for order in orders), width=4),
+        _field("检查项目", _joined(_marked(order) for order in orders), width=4),
         _field("检查部位", BODY_PARTS.get(report.body_part, report.body_part)),
         _field("检查时间", _local(observed, zone) if observed else ""),
         _field("报告时间", _local(report.signed_at, zone)),
         _field("临床信息", _joined(order.clinical_information for order in orders), width=6),
     ]
     kept = fields + [field for field in further if field["value"]]
-    third, two_thirds = (22, 62) if report.head.paper == "A4" else (18, 48)  # half widths of a character that fit
+    third, two_thirds = (
+        (22, 62) if report.head.paper == "A4" and across == ACROSS else (18, 48)
+    )  # half widths of a character that fit
     for field in kept:
         long = sum(1 if c < "\u0250" else 2 for c in field["value"])
         if long > third and field["width"] == 2:
             field["width"] = 4
         if long > two_thirds:
             field["width"] = ACROSS
-    return _in_rows(kept)
+    return _in_rows(kept, across)
 
 
-def _in_rows(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _in_rows(fields: list[dict[str, Any]], across: int) -> list[dict[str, Any]]:
     """The fields with widths that fill whole rows: the last one of a row takes what is left."""
     used = 0
     for before, field in zip([None, *fields], fields, strict=False):
-        if before is not None and used + field["width"] > ACROSS:
-            before["width"] += ACROSS - used
+        if before is not None and used + field["width"] > across:
+            before["width"] += across - used
             used = 0
-        used = (used + field["width"]) % ACROSS
+        used = (used + field["width"]) % across
     return fields
 
 
@@ -253,12 +302,23 @@ def _sections(report: SignedReport, with_pictures: bool) -> list[dict[str, Any]]
     if with_pictures:
         parts.append(("pictures", "", " "))
     parts.append(("strong", IMPRESSION.get(modality, "诊断意见"), text.impression))
-    parts.append(("critical", "危急值", text.critical))
+    parts.append(("critical", TIERS[report.tier], text.critical))
     return [
         {"kind": kind, "head": head, "lines": words.strip("\r\n").splitlines()}
         for kind, head, words in parts
         if words.strip() or kind == "pictures"
     ]
+
+
+def _measured(report: SignedReport) -> dict[str, Any]:
+    """The numbers of an ECG in one line, and whose they are; the doctor's own are marked where both kinds stand."""
+    sources = frozenset(one.source for one in report.measurements)
+    items = []
+    for one in report.measurements:
+        mark = BY_READER if one.source == "reader" and len(sources) > 1 else ""
+        method = f"（{one.method}）" if one.method else ""
+        items.append({"label": MEASUREMENTS[one.name], "value": f"{one.value}{MEASURED_IN[one.unit]}{mark}{method}"})
+    return {"items": items, "note": MEASURED_NOTE.get(sources, "")}
 
 
 def _people(report: SignedReport, zone: ZoneInfo) -> list[dict[str, str]]:

@@ -1,11 +1,11 @@
-"""The seal of an institution: PAdES-B-B over a PDF (ETSI EN 319 142-1), with an RSA key in a folder.
+"""The seals of institutions: RSA keys and certificates in a folder.
 
 On first need an institution gets a trial seal: RSA-3072 with a certificate that it signed itself. It shows that a
-file is unaltered and came from this server; it is no legal electronic signature, and every sheet says so. RSA and not
-ECDSA, because pyHanko then leaves the file at PDF 1.7, as PDF/A-2b wants.
+file is unaltered and came from this server; it is no legal electronic signature, and every sheet says so.
 
 Files of the folder (0600, in a folder of 0700), named by the institution's id:
 
+- ``ID.service.toml``, ``ID.service.pem``: a service that holds the key (`service`). It wins over the others.
 - ``ID.pem``: placed by the operator, a private RSA key, its certificate and the chain above it, all in PEM without
   password. It wins over the trial seal, and the sheets no longer say "trial".
 - ``ID.trial.pem``: made here.
@@ -15,101 +15,50 @@ Files of the folder (0600, in a folder of 0700), named by the institution's id:
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import secrets
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from asn1crypto import keys as asn1_keys
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.pdf_utils.writer import BasePdfFileWriter
-from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner
-from pyhanko.sign.fields import SigSeedSubFilter
-from pyhanko.sign.signers.pdf_signer import PdfSigningSession
-from pyhanko_certvalidator.registry import CertificateStore, SimpleCertificateStore
 
+from reading_room.documents import service
+from reading_room.documents.keys import PublicKey
+from reading_room.documents.pades import seal_pdf
+from reading_room.documents.signer import RSA_SHA256, Signer
 from worklist.errors import Broken
 
 KEY_BITS: Final = 3072
 VALID: Final = timedelta(days=3650)
-FIELD: Final = "HurenSeal"
+TRIAL: Final = ".trial.pem"
+SERVICE: Final = ".service.toml"
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
-
-
-class Signer(Protocol):
-    """Who puts a signature on a finished PDF.
-
-    `Seal` is the one that is built in. A hospital CA's signing server, an SM2/SM3 service or one with RFC 3161 time
-    stamps is plugged in as another class with these members: it computes the digest over the PDF with a placeholder
-    (pyHanko's external signing does that), asks the service, and returns the whole file. `trial` is false only
-    where the operator answers for the certificate. What such a service signs is checked with its own tools;
-    `checking.check_pdf` knows the form that `Seal` writes. No implementation may claim a cryptographic assessment.
-    """
-
-    @property
-    def trial(self) -> bool:
-        """Whether the sheets have to say that this is no legal electronic signature."""
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The certificate that the signature is checked against."""
-
-    def sign(self, pdf: bytes, reason: str, now: datetime) -> bytes:
-        """`pdf` with a signature appended; `now` is aware."""
 
 
 @dataclass(frozen=True)
 class Seal:
-    """An institution's key and certificate; `chain` are the certificates above it."""
+    """A `Signer` whose key lies in a file of ours; `chain` are the certificates above its own."""
 
     key: rsa.RSAPrivateKey
     certificate: x509.Certificate
     trial: bool
     chain: tuple[x509.Certificate, ...] = ()
+    algorithm: str = RSA_SHA256
 
-    def sign(self, pdf: bytes, reason: str, now: datetime) -> bytes:
-        """Append a PAdES-B-B signature over the whole file, without a visible field.
+    def sign(self, data: bytes) -> bytes:
+        """The bare signature over `data` (RFC 8017 section 8.2)."""
+        return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
-        Parameters
-        ----------
-        pdf
-            A complete, unsigned file.
-        reason
-            A few words for the signature's dictionary, such as the report's number and version.
-        now
-            Aware; the time that the signature claims.
-        """
-        signer = SimpleSigner(
-            signing_cert=_asn1(self.certificate),
-            signing_key=asn1_keys.PrivateKeyInfo.load(
-                self.key.private_bytes(
-                    serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-                )
-            ),
-            cert_registry=_store(self.chain),
-            embed_roots=True,
-        )
-        said = PdfSignatureMetadata(
-            field_name=FIELD,
-            md_algorithm="sha256",
-            subfilter=SigSeedSubFilter.PADES,
-            reason=reason or None,
-            name=_common_name(self.certificate),
-        )
-        out = io.BytesIO()
-        _SignerAt(said, signer, now).sign_pdf(_Appended(io.BytesIO(pdf)), output=out)
-        return out.getvalue()
+    def seal(self, pdf: bytes, reason: str, now: datetime) -> bytes:
+        """As `pades.seal_pdf`."""
+        return seal_pdf(self, pdf, reason, now)
 
 
 class Seals:
@@ -117,11 +66,11 @@ class Seals:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._known: dict[str, tuple[float, Seal]] = {}
+        self._known: dict[str, tuple[list[float], Signer]] = {}
         self._lock = threading.Lock()
 
-    def of(self, institution_id: str, name: str) -> Seal:
-        """The seal of an institution: the operator's own, else the trial seal, made on first need.
+    def of(self, institution_id: str, name: str) -> Signer:
+        """Who signs for an institution: a service, else the operator's own key, else the trial seal, made on need.
 
         Parameters
         ----------
@@ -138,24 +87,33 @@ class Seals:
         if not _ID.fullmatch(institution_id):
             raise Broken("seal_unusable", file="")
         with self._lock:
-            own = self.folder / f"{institution_id}.pem"
-            trial = self.folder / f"{institution_id}.trial.pem"
-            path = own if own.exists() else trial
-            if not path.exists():
+            path = self._path(institution_id)
+            if path is None:
+                path = self.folder / f"{institution_id}{TRIAL}"
                 _make_trial(path, institution_id, name)
-            changed = path.stat().st_mtime
+            files = (path, path.with_suffix(".pem"))  # of a service both count
+            changed = [file.stat().st_mtime for file in files if file.exists()]
             known = self._known.get(path.name)
             if known is None or known[0] != changed:
-                known = (changed, _load(path, trial=path == trial))
+                known = (changed, service.load(*files) if path.suffix == ".toml" else _load(path))
                 self._known[path.name] = known
             return known[1]
 
+    def _path(self, institution_id: str) -> Path | None:
+        names = (f"{institution_id}{SERVICE}", f"{institution_id}.pem", f"{institution_id}{TRIAL}")
+        return next((path for name in names if (path := self.folder / name).exists()), None)
+
     def certificates(self) -> list[x509.Certificate]:
         """Every certificate in the folder, those above and former ones too: what `checking.check_pdf` trusts."""
-        found: list[x509.Certificate] = []
+        return [certificate for key in self.public_keys() for certificate in key.certificates]
+
+    def public_keys(self) -> list[PublicKey]:
+        """The same as they are published, key by key."""
+        found: list[PublicKey] = []
         for path in sorted(self.folder.glob("*.pem")):
             with contextlib.suppress(ValueError, OSError):  # a file that is broken seals nothing either
-                found += x509.load_pem_x509_certificates(path.read_bytes())
+                certificates = x509.load_pem_x509_certificates(path.read_bytes())
+                found.append(PublicKey(certificates, trial=path.name.endswith(TRIAL)))
         return found
 
 
@@ -216,7 +174,7 @@ def _make_trial(path: Path, institution_id: str, name: str) -> None:
         ours.unlink(missing_ok=True)
 
 
-def _load(path: Path, *, trial: bool) -> Seal:
+def _load(path: Path) -> Seal:
     try:
         text = path.read_bytes()
         key = serialization.load_pem_private_key(text, password=None)
@@ -225,41 +183,7 @@ def _load(path: Path, *, trial: bool) -> Seal:
         raise Broken("seal_unusable", file=path.name) from error
     if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != certificates[0].public_key():
         raise Broken("seal_unusable", file=path.name)
-    return Seal(key, certificates[0], trial, tuple(certificates[1:]))
-
-
-class _Appended(IncrementalPdfFileWriter):
-    """What is appended to a finished file. Its metadata stays as it is: Info and XMP agree, as PDF/A wants."""
-
-    def _update_meta(self) -> None:
-        """pyHanko would name itself the producer, and the computer's time the time of change."""
-
-
-class _SignerAt(PdfSigner):
-    """pyHanko's signer with our clock; by itself it reads the computer's."""
-
-    def __init__(self, said: PdfSignatureMetadata, signer: SimpleSigner, now: datetime) -> None:
-        super().__init__(said, signer)
-        self._now = now
-
-    def init_signing_session(self, pdf_out: BasePdfFileWriter, existing_fields_only: bool = False) -> PdfSigningSession:
-        session = super().init_signing_session(pdf_out, existing_fields_only)
-        session.system_time = self._now
-        return session
-
-
-def _store(chain: Sequence[x509.Certificate]) -> CertificateStore:
-    store = SimpleCertificateStore()  # type: ignore[no-untyped-call]
-    store.register_multiple([_asn1(certificate) for certificate in chain])
-    return store
-
-
-def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
-    return asn1_x509.Certificate.load(certificate.public_bytes(serialization.Encoding.DER))
-
-
-def _common_name(certificate: x509.Certificate) -> str:
-    return next((str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)), "")
+    return Seal(key, certificates[0], path.name.endswith(TRIAL), tuple(certificates[1:]))
 
 
 def _short(text: str) -> str:

@@ -33,6 +33,7 @@ TITLES: Final[dict[str, str]] = {
 }
 FINDINGS: Final[dict[str, str]] = {"US": "超声所见", "ECG": "心电图所见", "ES": "镜下所见", "SM": "镜下所见"}
 IMPRESSION: Final[dict[str, str]] = {"US": "超声提示", "ECG": "心电图诊断", "SM": "病理诊断"}
+TIERS: Final[dict[str, str]] = {"critical": "危急值", "major": "重大阳性值"}
 SEX: Final[dict[str, str]] = {"M": "男", "F": "女", "O": "其他", "": ""}
 PATIENT_CLASS: Final[dict[str, str]] = {"O": "门诊", "I": "住院", "E": "急诊"}  # HL7 table 0004
 BODY_PARTS: Final[dict[str, str]] = {  # DICOM PS3.16 annex L; what is not here is printed as written
@@ -71,3 +72,25 @@ NO_MARK: Final = "本报告未标注检查检验结果互认（HR）标识。"
 def title_of(modality: str) -> str:
     """What a report on this modality is called on its form."""
     return TITLES.get(modality, "检查报告单")
+
+
+MEASUREMENTS: Final[dict[str, str]] = {
+    "heart rate": "心室率",
+    "PR interval": "PR间期",
+    "QRS duration": "QRS时限",
+    "QT interval": "QT间期",
+    "QTc interval": "QTc间期",
+    "P axis": "P电轴",
+    "QRS axis": "QRS电轴",
+    "T axis": "T电轴",
+}
+MEASURED_IN: Final[dict[str, str]] = {"/min": " 次/分", "ms": " ms", "deg": "°"}
+BY_READER: Final = "*"
+MEASURED_NOTE: Final[dict[frozenset[str], str]] = {
+    frozenset({"device"}): "均为设备测量值，经报告医师采用",
+    frozenset({"reader"}): "均为医师测量值",
+    frozenset({"device", "reader"}): f"{BY_READER} 为医师测量值，其余为设备测量值，经报告医师采用",
+}
+"""Whose the measurements are, by the sources that there are."""
+ECG_SCALE: Final = "走纸速度 25 mm/s　　增益 10 mm/mV　　按原始采样绘制，请以 100% 比例打印"
+"""Below a printed ECG."""

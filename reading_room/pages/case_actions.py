@@ -8,26 +8,47 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from gateway.http import Web
-from reading_room import passwords, signing
+from reading_room import signing
+from reading_room.pages import report_form
 from reading_room.pages.frame import Form
 from worklist.actions import corrections, critical, handing, late, readings
-from worklist.errors import BadInput, Forbidden
+from worklist.errors import BadInput
 from worklist.facts import ReportText
 from worklist.people import Actor
+from worklist.rules.measurements import from_json
 
 
 def _save(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     """Write what was typed into the draft, if it differs from what is held."""
     if "findings" not in typed:
         return
+    report_form.save_grade(session, by, reading_id, typed, now, whole=False)
     text = ReportText(typed.findings, typed.impression, typed.critical)
     draft = readings.draft_of(session, readings.get(session, by, reading_id).id)
     held = ReportText(draft.findings, draft.impression, draft.critical) if draft is not None else ReportText()
     before = tuple((uid, frame) for uid, frame in draft.key_images) if draft is not None else ()
     chosen = read_key_images(typed.key_images) if "key_images" in typed else before
-    if text != held or chosen != before:
+    template, values = (draft.template_id or "", draft.values) if draft is not None else ("", {})
+    if "template_id" in typed:
+        template_now, values_now = typed.template_id, report_form.read_values_text(typed["values"])
+    else:
+        template_now, values_now = template, values
+    numbers = [(one.name, one.value, one.method) for one in from_json(draft.measurements)] if draft is not None else []
+    numbers_now = report_form.read_measurements(typed.measurements) if "measurements" in typed else numbers
+    if (text, chosen, template_now, values_now, numbers_now) != (held, before, template, values, numbers):
         revision = int(typed.revision) if typed.revision.isdecimal() else 0
-        readings.save_draft(session, by, reading_id, text, revision, now, key_images=chosen)
+        readings.save_draft(
+            session,
+            by,
+            reading_id,
+            text,
+            revision,
+            now,
+            key_images=chosen,
+            template_id=template_now,
+            values=values_now,
+            measured=numbers_now,
+        )
 
 
 def read_key_images(text: str) -> tuple[tuple[str, int], ...]:
@@ -67,11 +88,13 @@ def _release(session: Session, by: Actor, reading_id: str, typed: Form, now: dat
 
 def _submit(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
+    report_form.pass_on(session, by, reading_id, typed, now)
     readings.submit(session, by, reading_id, now)
 
 
 def _answer(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
+    report_form.pass_on(session, by, reading_id, typed, now)
     handing.answer_referral(session, by, reading_id, now)
 
 
@@ -82,12 +105,18 @@ def _send_back(session: Session, by: Actor, reading_id: str, typed: Form, now: d
 
 def _return(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
-    handing.return_to_sender(session, by, reading_id, typed.why_return, now)
+    reason = typed.return_reason or "other"
+    handing.return_to_sender(session, by, reading_id, typed.why_return, now, reason=reason)
 
 
 def _refer(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
     _save(session, by, reading_id, typed, now)
-    handing.refer(session, by, reading_id, typed.refer_center, typed.why_refer, now)
+    center_id, _, expert_id = typed.refer_to.partition(":")
+    handing.refer(session, by, reading_id, center_id, typed.why_refer, now, expert_id=expert_id)
+
+
+def _recall(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
+    handing.recall(session, by, reading_id, typed.why, now)
 
 
 def _close(session: Session, by: Actor, reading_id: str, typed: Form, now: datetime) -> None:
@@ -134,6 +163,7 @@ ACTIONS: dict[str, Callable[[Session, Actor, str, Form, datetime], None]] = {
     "send-back": _send_back,
     "return": _return,
     "refer": _refer,
+    "recall": _recall,
     "close": _close,
     "give-up-correction": _give_up,
     "mark": _mark,
@@ -147,11 +177,13 @@ ACTIONS: dict[str, Callable[[Session, Actor, str, Form, datetime], None]] = {
 
 
 def _sign(web: Web, by: Actor, reading_id: str, typed: Form) -> None:
+    _pass_on(web, by, reading_id, typed)
     _authenticate(web, by, reading_id, typed, typed.password)
     signing.sign(web, by, reading_id)
 
 
 def _preliminary(web: Web, by: Actor, reading_id: str, typed: Form) -> None:
+    _pass_on(web, by, reading_id, typed)
     _authenticate(web, by, reading_id, typed, typed.password_preliminary)
     signing.sign(web, by, reading_id, preliminary=True)
 
@@ -169,12 +201,16 @@ def _correct(web: Web, by: Actor, reading_id: str, typed: Form) -> None:
     signing.correct(web, by, reading_id, text, typed.why, addendum=typed.kind == "addendum", sign_now=at_once)
 
 
+def _pass_on(web: Web, by: Actor, reading_id: str, typed: Form) -> None:
+    """Keep the words in any case, then speak of the warnings, before the password counts."""
+    web.database.write(lambda session: _save(session, by, reading_id, typed, web.clock()))
+    web.database.write(lambda session: report_form.pass_on(session, by, reading_id, typed, web.clock()))
+
+
 def _authenticate(web: Web, by: Actor, reading_id: str, typed: Form, password: str) -> None:
     """Save the words, so that a wrong password loses none, and check that it is the person who signs."""
     web.database.write(lambda session: _save(session, by, reading_id, typed, web.clock()))
-    if not password:
-        raise Forbidden("password_needed")
-    passwords.verify(web.database, by, password, web.clock())
+    signing.prove(web, by, password)
 
 
 SIGNATURES: dict[str, Callable[[Web, Actor, str, Form], None]] = {
@@ -191,10 +227,11 @@ AFTER: dict[str, tuple[str, str]] = {
     "save": ("saved", ""),
     "release": ("released", "/reading"),
     "submit": ("submitted", "/reading"),
-    "answer": ("closed", "/reading"),
+    "answer": ("referral_answered", "/reading"),
     "send-back": ("sent_back", "/review"),
     "return": ("returned", "/reading"),
     "refer": ("referred", "/reading"),
+    "recall": ("recalled", ""),
     "close": ("closed", "/reading"),
     "give-up-correction": ("saved", ""),
     "mark": ("marked", ""),

@@ -1,69 +1,50 @@
-"""The readers' pages: the worklist, the reviewer's queue, and the case with its images and its report."""
+"""The case with its images and its report."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served, Web
+from reading_room import second_factor
 from reading_room import viewer as images
-from reading_room.labels import label
-from reading_room.pages import comparing, studies
+from reading_room.pages import comparing, ecgs, report_form, studies
 from reading_room.pages.case_actions import ACTIONS, AFTER, SIGNATURES, key_images_text, read_key_images
 from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
-from worklist.actions import looking, readings
-from worklist.errors import Conflict, Forbidden, HurenError, NotFound
+from reading_room.pages.reading_list import address_of, filters_of
+from worklist.actions import looking
+from worklist.errors import HurenError, NotFound
 from worklist.facts import ReportText
 from worklist.people import Actor
-from worklist.queries import administration, orders
+from worklist.queries import administration, leases, rota, suspected
 from worklist.queries import readings as cases
+from worklist.queries.ecgs import CaseEcgs
+from worklist.queries.leases import Lease
+from worklist.queries.rota import ReaderRow
 from worklist.queries.views import CaseView, VersionView
 from worklist.rules.documents import MOST_KEY_IMAGES
+from worklist.rules.returns import REASONS
+from worklist.rules.suspicions import Suspicion
 
 router = new_router()
+
+
+@dataclass(frozen=True)
+class Whom:
+    """A center that can be asked for an opinion, and those of its readers who are there."""
+
+    center_id: str
+    name: str
+    is_own: bool  # only a named colleague can be asked then
+    readers: list[ReaderRow]
+
+
 OPEN = ("unread", "drafted", "in review")
-STATES = ("", "unread", "drafted", "in review", "returned", "referred", "signed", "all")
-
-
-@router.get("/reading")
-def reading_list(
-    request: Request,
-    web: Served,
-    actor: Acting,
-    status: str = "",
-    center: str = "",
-    q: str = "",
-    after: str = "",
-) -> Response:
-    """Cases of the person's centers, the most urgent first."""
-    _center_only(actor)
-    query = {"status": status if status in STATES else "", "center": center, "q": q[:64], "after": after}
-    return _list(request, web, actor, query, reviewing=False)
-
-
-@router.get("/review")
-def review_queue(
-    request: Request, web: Served, actor: Acting, center: str = "", q: str = "", after: str = ""
-) -> Response:
-    """Reports that wait for their review."""
-    actor.require("senior reader")
-    query = {"status": "in review", "center": center, "q": q[:64], "after": after}
-    return _list(request, web, actor, query, reviewing=True)
-
-
-@router.post("/reading/next")
-def next_case(web: Served, actor: Acting) -> Response:
-    """Claim the most urgent free case and open it."""
-    return _next(web, actor, "/reading")
-
-
-@router.post("/review/next")
-def next_review(web: Served, actor: Acting) -> Response:
-    """Claim the most urgent report that waits for review and open it."""
-    return _next(web, actor, "/review")
 
 
 @router.get("/reading/{reading_id}")
@@ -84,8 +65,37 @@ def present_draft(web: Served, actor: Acting, reading_id: str) -> Response:
             "impression": text.impression,
             "critical": text.critical,
             "key_images": key_images_text(case.draft.key_images) if case.draft else "",
+            "measurements": report_form.measurements_text(case.draft.measurements if case.draft else ()),
+            "template_id": case.draft.template_id if case.draft else "",
+            "values": report_form.values_text(case.draft),
             "revision": case.draft.revision if case.draft else 0,
         }
+    )
+
+
+@router.get("/reading/{reading_id}/now")
+def case_now(web: Served, actor: Acting, reading_id: str) -> Response:
+    """Whose case it is and who works on it, for the open page and for the window with its images. Times are UTC."""
+    now = web.clock()
+    lease = web.database.read(lambda session: leases.of_case(session, actor, reading_id, now))
+    row = lease.row
+    return JSONResponse(
+        {
+            "now": now.isoformat(),
+            "name": row.patient_name.shown,
+            "number": row.patient_identifier,
+            "accession_number": row.accession_number,
+            "state": row.state,
+            "is_open": row.state in OPEN,
+            "mine": lease.mine,
+            "has_ended": lease.has_ended,
+            "ends_at": lease.ends_at.isoformat() if lease.ends_at else "",
+            "holder": row.holder,
+            "taken_by": lease.taken_by,
+            "taken_at": lease.taken_at.isoformat() if lease.taken_at else "",
+            "taken_why": lease.taken_why,
+        },
+        headers={"Cache-Control": "no-store"},
     )
 
 
@@ -111,68 +121,11 @@ def act(request: Request, web: Served, actor: Acting, reading_id: str, verb: str
         status, words = refusal(view, error)
         return _case_page(view, web, actor, reading_id, status=status, error=words, typed=typed, refused=error)
     done, away = AFTER[verb]
+    if away in ("/reading", "/review"):
+        away = listed(away, typed.list)
     if verb == "correct" and not _is_signed(web, actor, reading_id):
         done = "correction"
     return go_on(away or case, done)
-
-
-def _list(request: Request, web: Web, actor: Actor, query: dict[str, str], *, reviewing: bool) -> Response:
-    view = View(request, actor)
-
-    def read(session: Session) -> tuple[Any, Any, Any]:
-        page = cases.worklist(
-            session,
-            actor,
-            web.clock(),
-            status=query["status"],
-            center=query["center"],
-            q=query["q"],
-            after=query["after"],
-        )
-        return page, orders.criticals(session, actor), administration.centers(session, actor)
-
-    page, owed, centers = web.database.read(read)
-    mine = actor.centers()
-    first = not query["q"] and not query["after"]
-    body = view.part(
-        "parts/reading_rows.html",
-        rows=page.items,
-        owed=[c for c in owed if c.state in ("notified", "escalated")] if first else [],
-        next=page.next,
-        query=query,
-    )
-    address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    polled = view.polled("list", address, body)
-    if view.is_poll():
-        return view.fragment(polled)
-    _ = view.words
-    words = {"": _("Not finished"), "all": _("All")}
-    return view.page(
-        "reading_list.html",
-        polled=polled[0],
-        query=query,
-        reviewing=reviewing,
-        centers=[c for c in centers if c.id in mine],
-        states=[(s, words.get(s) or label(view.words, "state", s)) for s in STATES],
-        can_read=bool(actor.centers("reader", "senior reader")),
-    )
-
-
-def _next(web: Web, actor: Actor, home: str) -> Response:
-    reviewing = home == "/review"
-    now = web.clock()
-
-    def take(session: Session) -> str:
-        found = cases.next_unread(session, actor, now, reviewing)
-        if found:
-            readings.claim(session, actor, found, now)
-        return found
-
-    try:
-        found = web.database.write(take)
-    except Conflict:  # somebody else was faster with that one: let the person press again
-        found = ""
-    return go_on(f"/reading/{found}") if found else go_on(home, "nothing")
 
 
 def _case_page(
@@ -188,27 +141,33 @@ def _case_page(
 ) -> Response:
     now = web.clock()
 
-    def read(session: Session) -> tuple[CaseView, studies.Pictures, Any]:
+    def read(session: Session) -> tuple[CaseView, studies.Pictures, CaseEcgs, list[Whom], Lease, list[Suspicion]]:
         found = cases.case(session, actor, reading_id, now)
         pictures = studies.pictures(session, actor, [s.id for s in found.studies], now, view.words, with_uids=True)
-        return found, pictures, administration.centers(session, actor)
+        recorded = ecgs.of_case(session, actor, reading_id, now)
+        lease = leases.of_case(session, actor, reading_id, now)
+        suspicions = suspected.of_reading(session, reading_id, found.row.center_id) if recorded.own else []
+        return found, pictures, recorded, whom_to_ask(session, actor, found, now), lease, suspicions
 
-    case, pictures, centers = web.database.read(read)
+    case, pictures, recorded, refer_to, lease, suspicions = web.database.read(read)
     typed = typed or Form()
     row, draft = case.row, case.draft
     is_reader = actor.has("reader", row.center_id) or actor.has("senior reader", row.center_id)
     is_senior = actor.has("senior reader", row.center_id)
-    mine = row.holder_id == actor.id
+    mine = lease.mine  # also when its time is over and nobody took it: what is typed then must not be lost
     open_state = row.state in OPEN
     primary = row.kind == "primary"
     signs_alone = not case.two_people and row.state in ("unread", "drafted")
     # Typed words stay on the screen; after a conflict they are based on what is held now, which is shown beside them.
     text = ReportText(typed.findings, typed.impression, typed.critical) if "findings" in typed else _text_of(draft)
-    chosen = read_key_images(typed.key_images) if "key_images" in typed else (draft.key_images if draft else ())
+    # What the township proposed stands in a report that nobody has begun; later it is offered beside it.
+    proposed = [image for study in case.studies for image in study.proposed_images][:MOST_KEY_IMAGES]
+    chosen = read_key_images(typed.key_images) if "key_images" in typed else (draft.key_images if draft else proposed)
     newer = refused is not None and refused.code == "draft_is_newer"
     issued_before = case.versions[0] if case.versions else None
     shown = [s.study_instance_uid for s in case.studies]
     modality = next((s.modality for s in case.studies), "")
+    has_images = shown and (pictures.series or not recorded.own)  # OHIF has nothing to show of an ECG
     return view.page(
         "case.html",
         status=status,
@@ -232,28 +191,66 @@ def _case_page(
             and not case.versions
             and (draft is None or draft.kind == "original")
         ),
+        **report_form.context(view, case, typed, refused),
         issued=bool(case.versions),
-        refer_to=[c for c in centers if c.id != row.center_id and c.discipline == row.discipline],
+        lease=lease,
+        second_factor=second_factor.has_one(web, actor),
+        # Words of a form that was refused because the case is another's now: the page has no form for them any more.
+        lost=text if "findings" in typed and not (mine and open_state) else None,
+        refer_to=refer_to,
+        return_reasons=REASONS,
+        handed=[(one, comparing.changes(one.before, one, view.words)) for one in case.handed],
+        my_changes=comparing.changes(case.handed[0], draft, view.words) if _is_in_review(case) and draft else [],
         diffs=comparing.between(case.versions, view.words),
         draft_diff=comparing.changes(issued_before, draft, view.words) if issued_before and draft else [],
         series=pictures.series,
         others_count=pictures.others,
+        papers=pictures.papers,
+        **ecgs.context(recorded, view.shown, view.words),
+        suspicions=suspicions,
         # An image that was moved away meanwhile is left out by the next save.
         key_images=key_images_text([(uid, frame) for uid, frame in chosen if uid in pictures.uids]),
         most_key_images=MOST_KEY_IMAGES,
-        viewer=images.address(shown, case=row.id, modality=modality) if shown and images.installed() else "",
-        compare=lambda prior: images.address(shown, case=row.id, beside=prior.study_instance_uids),
+        proposed_images=key_images_text([(uid, frame) for uid, frame in proposed if uid in pictures.uids]),
+        viewer=images.address(shown, case=row.id, modality=modality) if has_images and images.installed() else "",
+        compare=lambda beside: images.address(shown, case=row.id, beside=beside),
     )
+
+
+def listed(away: str, query: str) -> str:
+    """The list that the case was opened from, narrowed as it was."""
+    page = away.strip("/")
+    kept = urlencode(address_of(filters_of(dict(parse_qsl(query[:1000])), page), page))
+    return f"{away}?{kept}" if kept else away
 
 
 def _text_of(draft: VersionView | None) -> ReportText:
     return ReportText(draft.findings, draft.impression, draft.critical) if draft else ReportText()
 
 
+def _is_in_review(case: CaseView) -> bool:
+    """A draft in review that was handed over by its writer: what it differs by is the reviewer's."""
+    return (
+        case.row.state == "in review"
+        and bool(case.handed)
+        and case.draft is not None
+        and case.handed[0].version_id == case.draft.id
+    )
+
+
+def whom_to_ask(session: Session, by: Actor, case: CaseView, now: datetime) -> list[Whom]:
+    """Whom a case can be referred to: the other centers of its discipline and their readers, and colleagues."""
+    if case.row.kind != "primary" or case.row.state not in OPEN:
+        return []
+    found = []
+    for center in administration.centers(session, by):
+        if center.discipline == case.row.discipline:
+            people = [r for r in rota.readers(session, center.id, now) if r.id != by.id and not r.is_absent]
+            found.append(
+                Whom(center.id, f"{center.institution} · {center.name}", center.id == case.row.center_id, people)
+            )
+    return sorted(found, key=lambda whom: whom.is_own)
+
+
 def _is_signed(web: Web, actor: Actor, reading_id: str) -> bool:
     return web.database.read(lambda session: cases.row(session, actor, reading_id, web.clock())).state == "signed"
-
-
-def _center_only(actor: Actor) -> None:
-    if not actor.centers():
-        raise Forbidden("role_needed", roles="reader, senior reader")

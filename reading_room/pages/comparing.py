@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import Protocol
 
 from reading_room.words import Words
 from worklist.queries.views import VersionView
@@ -34,7 +35,18 @@ def compare(old: str, new: str) -> Parts:
     return parts
 
 
-def changes(old: VersionView, new: VersionView, _: Words) -> list[tuple[str, Parts]]:
+class Worded(Protocol):
+    """Anything that has the words of a report."""
+
+    @property
+    def findings(self) -> str: ...
+    @property
+    def impression(self) -> str: ...
+    @property
+    def critical(self) -> str: ...
+
+
+def changes(old: Worded, new: Worded, _: Words) -> list[tuple[str, Parts]]:
     """The fields that differ, each with its way from `old` to `new`."""
     pairs = (
         (_("Findings"), old.findings, new.findings),

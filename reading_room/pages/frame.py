@@ -9,66 +9,43 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
-from gateway.http import Web, maybe_actor, web_of
+from gateway.http import maybe_actor, web_of
+from reading_room import packing
 from reading_room.api.answers import understood
+from reading_room.error_words import ERRORS
 from reading_room.labels import label, problem
-from reading_room.pages.shown import Shown
-from reading_room.words import ERRORS, LANGUAGES, N_, Words, language_of
+from reading_room.pages.around import Surroundings, is_home, place_of, surroundings
+from reading_room.pages.done import DONE
+from reading_room.pages.shown import Shown, masked_name, masked_number, masked_phone, sees_whole_names
+from reading_room.templating import environment, icon
+from reading_room.words import LANGUAGES, N_, Words, language_of
+from worklist.actions.break_glass import may_open
 from worklist.errors import BadInput, HurenError
+from worklist.facts import PersonName
 from worklist.people import Actor
-from worklist.queries import administration, orders
-from worklist.queries.views import Counts, CriticalView, InstitutionRow
 
 HERE: Final = Path(__file__).parent.parent
 STATIC: Final = HERE / "static"
 LONGEST: Final = 20_000  # characters of one field
-FALLBACK_ZONE: Final = "Asia/Shanghai"
 
-DONE: Final = {
-    "saved": N_("Saved."),
-    "ordered": N_("The order is placed. The device finds it on its worklist."),
-    "cancelled": N_("The order is cancelled."),
-    "answered": N_("Recorded. The center sees that you have received the result."),
-    "disposed": N_("Recorded. The critical result is closed."),
-    "decided": N_("Your decision is recorded."),
-    "password": N_("The password is changed. Please sign in with it."),
-    "released": N_("The case is back on the list."),
-    "submitted": N_("Submitted for review."),
-    "sent_back": N_("Sent back to the writer."),
-    "signed": N_("Signed. The report is on its way."),
-    "preliminary": N_("The preliminary report is on its way. The review is still owed."),
-    "returned": N_("Returned. The township examines again under the same number."),
-    "referred": N_("Referred. The other center sees the case now."),
-    "closed": N_("Closed without report."),
-    "marked": N_("Marked. The township's page shows it from now on. Telephone too."),
-    "called": N_("The telephone call is recorded."),
-    "retracted": N_("Retracted."),
-    "withdrawn": N_("Withdrawn. Everyone who had the report is told."),
-    "joined": N_("Joined."),
-    "linked": N_("Linked."),
-    "rejected": N_("Rejected. The images are kept."),
-    "opened": N_("The center sees the images at once. Signing waits for the link."),
-    "replayed": N_("It is sent again now."),
-    "settled": N_("Settled."),
-    "mapped": N_("Mapped. Orders that waited for this code are scheduled."),
-    "revoked": N_("The token is revoked. Nothing can be done with it any more."),
-    "nothing": N_("Nobody waits: there is no free case now."),
-    "correction": N_("The correction is a draft now. It takes effect when it is signed."),
+SPANS: Final = {
+    "min": N_("{count} min"),
+    "h": N_("{count} h"),
+    "days": N_("{count} days"),
+    "left": N_("{span} left"),
+    "over": N_("{span} over"),
 }
-"""What a page says after something was done; the address carries only the key."""
+"""How long there is, for times that count down in the browser."""
 
 
 def new_router() -> APIRouter:
@@ -129,41 +106,6 @@ def _has_surrogates(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in text)
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the frame around a page shows."""
-
-    institution: InstitutionRow | None
-    counts: Counts
-    alarms: tuple[CriticalView, ...]
-    zone: ZoneInfo
-
-
-def surroundings(web: Web, actor: Actor | None) -> Surroundings:
-    """Read the frame of the actor's pages in one transaction."""
-    if actor is None or not actor.id:
-        return Surroundings(None, Counts(), (), ZoneInfo(FALLBACK_ZONE))
-
-    def work(session: Session) -> Surroundings:
-        members = administration.institutions(session, actor)
-        home = next((row for row in members if row.id == actor.institution_id), None)
-        zone = ZoneInfo(home.timezone if home else FALLBACK_ZONE)
-        return Surroundings(home, administration.counts(session, actor), _alarms(session, actor), zone)
-
-    return web.database.read(work)
-
-
-def is_home(actor: Actor) -> bool:
-    """Whether the person works where orders come from, and must see critical results on every page."""
-    return actor.has("technician") or actor.has("doctor")
-
-
-def _alarms(session: Session, actor: Actor) -> tuple[CriticalView, ...]:
-    if not is_home(actor):
-        return ()
-    return tuple(c for c in orders.criticals(session, actor) if c.state in ("notified", "escalated"))
-
-
 class View:
     """One request's rendering: words, formats and frame, made once."""
 
@@ -171,35 +113,52 @@ class View:
         self.request, self.actor = request, actor
         self.web = web_of(request)
         self.words = Words(language_of(request, actor))
-        self.around = surroundings(self.web, actor)
-        self.shown = Shown(self.words, self.around.zone, self.web.clock())
+        self.place = place_of(self.web, actor)
+        self.shown = Shown(self.words, self.place.zone, self.web.clock())
+
+    @cached_property
+    def around(self) -> Surroundings:
+        """The frame, read when it is shown."""
+        return surroundings(self.web, self.actor)
 
     def part(self, template: str, **context: Any) -> Markup:
         """Render a part of a page."""
-        return Markup(_environment(self.words.language).get_template(template).render(self._globals() | context))  # noqa: S704 - rendered with autoescape
+        return Markup(environment(self.words.language).get_template(template).render(self._globals() | context))  # noqa: S704 - rendered with autoescape
 
-    def page(self, template: str, *, status: int = 200, error: str = "", **context: Any) -> HTMLResponse:
+    def page(self, template: str, *, status: int = 200, error: str = "", **context: Any) -> Response:
         """Render a whole page."""
         done = self.words(DONE.get(self.request.query_params.get("done", ""), ""))
         frame = self._globals() | {
             "nav": self._nav(),
             "alarm": self.alarm()[0] if self.actor is not None and is_home(self.actor) else "",
+            "bell": self.bell()[0] if self.actor is not None and not self.actor.must_change_password else "",
+            "openings": self.around.openings,
             "done": "" if error else done,
             "error": error,
             "typed": Form(),
+            "refused_at": self.request.url.path if error and self.request.method == "POST" else "",
             "here": self._here(),
         }
-        text = _environment(self.words.language).get_template(template).render(frame | context)
-        return HTMLResponse(text, status_code=status)
+        text = environment(self.words.language).get_template(template).render(frame | context)
+        return packing.page(self.request, text, status)
 
-    def polled(self, id: str, address: str, body: Markup, *, live: bool = False) -> tuple[Markup, str]:
-        """A part that the page asks for again every ten seconds, and its mark."""
+    def polled(
+        self, id: str, address: str, body: Markup, *, live: bool = False, news: str = "reading order critical"
+    ) -> tuple[Markup, str]:
+        """A part that the page asks for again when there is `news` of its kinds (see `live`), and now and then; and its
+        mark. What is shown must not change by the clock alone: the browser counts times down by itself."""
         mark = '"' + hashlib.sha256(body.encode()).hexdigest()[:20] + '"'
-        return self.part("parts/polled.html", id=id, address=address, body=body, mark=mark, live=live), mark
+        return self.part("parts/polled.html", id=id, address=address, body=body, mark=mark, live=live, news=news), mark
 
     def alarm(self) -> tuple[Markup, str]:
         """The banner of unanswered critical results."""
-        return self.polled("alarm", "/alarm", self.part("parts/alarm.html", alarms=self.around.alarms), live=True)
+        body = self.part("parts/alarm.html", alarms=self.around.alarms)
+        return self.polled("alarm", "/alarm", body, live=True, news="critical")
+
+    def bell(self) -> tuple[Markup, str]:
+        """The person's unread notices."""
+        body = self.part("parts/notices.html", unread=self.around.unread, notices=self.around.notices)
+        return self.polled("bell", "/notices/bell", body, news="notice")
 
     def fragment(self, polled: tuple[Markup, str]) -> Response:
         """Answer a poll: the part, or 304 while nothing has changed."""
@@ -207,7 +166,13 @@ class View:
         headers = {"ETag": mark, "Cache-Control": "private, no-cache"}
         if self.request.headers.get("If-None-Match") == mark:
             return Response(status_code=304, headers=headers)
-        return HTMLResponse(part, headers=headers)
+        return packing.page(self.request, part, headers=headers)
+
+    def patient_name(self, name: PersonName) -> str:
+        """A patient's name in a list: managers and auditors, who count and check, do not need the whole of it."""
+        if self.actor is not None and sees_whole_names(self.actor):
+            return name.shown
+        return masked_name(name.shown)
 
     def is_poll(self) -> bool:
         """Whether htmx asks for a part only."""
@@ -225,7 +190,7 @@ class View:
     def _globals(self) -> dict[str, Any]:
         shown, words, english = self.shown, self.words, self.words.language == "en"
         other = next(code for code in LANGUAGES if code != words.language)
-        home = self.around.institution
+        home = self.place.institution
         return {
             "actor": self.actor,
             "language": words.language,
@@ -233,22 +198,31 @@ class View:
             "other_language": other,
             "other_language_name": LANGUAGES[other],
             "home_name": ((home.name_en if english else "") or home.name) if home else "",
-            "zone_name": self.around.zone.key,
+            "zone_name": self.place.zone.key,
+            "theme": self.place.settings.get("theme", "auto"),
+            "clock": self.shown.now.isoformat(),
+            "spans": {name: words(word) for name, word in SPANS.items()},
             "label": lambda kind, value: label(words, kind, value),
             "procedure": lambda row: row.procedure_en if english and row.procedure_en else row.procedure,
             "problem": self.problem,
             "why": lambda text: self.problem(text) if text in ERRORS else text,
-            "icon": _icon,
+            "faulty": lambda faults: "\n".join(self.problem(code, params) for code, params in faults),
+            "icon": icon,
             "static": static_address,
             "with_query": _with_query,
             "stamp": shown.stamp,
             "stamp_iso": shown.stamp_iso,
             "short": shown.short,
             "until": shown.until,
+            "since": shown.since,
             "is_past": shown.is_past,
             "da": shown.da,
+            "as_written": shown.as_written,
             "age": shown.age,
             "number": shown.number,
+            "patient_number": lambda value, kind="": masked_number(value, kind),
+            "masked_phone": masked_phone,
+            "patient_name": self.patient_name,
         }
 
     def _nav(self) -> list[dict[str, Any]]:
@@ -259,21 +233,33 @@ class View:
         if is_home(actor):
             entries.append(("/orders", _("Orders"), counts.critical, True))
             entries.append(("/orders/new", _("New order"), 0, False))
+        if is_home(actor) or actor.has("PACS admin"):
+            entries.append(("/patients", _("Patients"), 0, False))
         if actor.has("technician"):
             entries.append(("/unmatched", _("Unmatched studies"), counts.unmatched, False))
             entries.append(("/upload", _("Upload"), 0, False))
         if actor.centers():
             entries.append(("/reading", _("Reading"), counts.unread, False))
+        if actor.centers("reader", "senior reader"):
+            entries.append(("/my-reports", _("My reports"), counts.reviewed, True))
         if actor.centers("senior reader"):
             entries.append(("/review", _("Review"), counts.in_review, False))
+        if actor.centers():
+            entries.append(("/aids", _("Templates"), 0, False))
+        if actor.centers() or is_home(actor):
+            entries.append(("/critical", _("Critical results"), 0, False))
+        if actor.centers("manager") or actor.has("PACS admin"):
+            entries.append(("/manager", _("Management"), 0, False))
         if actor.has("PACS admin"):
             entries += [
                 ("/admin/deliveries", _("Deliveries"), counts.stuck, True),
                 ("/admin/messages", _("Messages"), 0, False),
                 ("/admin/unmatched", _("Unmatched studies"), counts.unmatched, False),
                 ("/admin/set-aside", _("Set aside"), counts.set_aside, False),
-                ("/admin/devices", _("Configuration"), counts.refused, False),
+                ("/admin/devices", _("Configuration"), counts.refused + counts.stuck_notices, counts.stuck_notices > 0),
             ]
+        if may_open(actor):
+            entries.append(("/break-glass", _("Emergency access"), 0, False))
         if actor.has("security admin"):
             entries.append(("/people", _("People"), 0, False))
         if actor.has("auditor"):
@@ -330,34 +316,15 @@ def _content_mark(name: str) -> str:
     return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
 
 
-def _icon(name: str) -> Markup:
-    return Markup(
-        '<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><use href="/static/vendor/icons/{}.svg#icon"/></svg>'
-    ).format(name)
-
-
 def _with_query(query: Mapping[str, str], **more: str) -> str:
     return urlencode({name: value for name, value in {**query, **more}.items() if value})
 
 
 def _section(path: str, hrefs: list[str]) -> str:
     """The entry of the navigation that a path belongs to: the longest that it starts with."""
+    if path.endswith("/story") and path.startswith("/admin/"):
+        return "/admin/messages"
     if path.startswith("/admin/") and not any(path.startswith(h) for h in hrefs if h != "/admin/devices"):
         return "/admin/devices"
     fitting = [h for h in hrefs if path == h or path.startswith(h + "/")]
     return max(fitting, key=len, default="")
-
-
-@lru_cache
-def _environment(language: str) -> Environment:
-    words = Words(language)
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-    )
-    environment.install_gettext_callables(words, words.plural, newstyle=True)  # type: ignore[attr-defined]
-    return environment

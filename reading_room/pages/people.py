@@ -12,9 +12,10 @@ from gateway.http import Acting, Served
 from reading_room import passwords
 from reading_room.labels import label
 from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
-from worklist.actions import users
+from worklist.actions import second_factor, sessions, users
 from worklist.errors import BadInput, HurenError, NotFound
 from worklist.people import CENTER_ROLES, ROLES, SCOPES, Actor
+from worklist.queries import accounts
 from worklist.queries import administration as held
 from worklist.queries.views import TokenRow, UserRow
 
@@ -130,6 +131,35 @@ def revoke_token(web: Served, actor: Acting, user_id: str, token_id: str) -> Res
     return go_on(f"/people/{user_id}", "revoked")
 
 
+@router.post("/people/{user_id}/sessions/end")
+def end_sessions(web: Served, actor: Acting, user_id: str) -> Response:
+    """Sign the person out everywhere."""
+    web.database.write(lambda session: sessions.end_all_of(session, actor, user_id, web.clock()))
+    return go_on(f"/people/{user_id}", "sessions_ended")
+
+
+@router.post("/people/{user_id}/second-factor/reset")
+def reset_second_factor(web: Served, actor: Acting, user_id: str) -> Response:
+    """Take back the second factor of somebody who lost it."""
+    web.database.write(lambda session: second_factor.reset(session, actor, user_id, web.clock()))
+    return go_on(f"/people/{user_id}", "second_factor_reset")
+
+
+@router.post("/people/{user_id}/provider")
+def set_subject(request: Request, web: Served, actor: Acting, user_id: str, typed: Typed) -> Response:
+    """Say which account of the sign-in provider is the person's."""
+    view = View(request, actor)
+    row = _person(view, actor, user_id)
+    try:
+        web.database.write(
+            lambda session: users.set_subject(session, actor, user_id, typed.oidc_subject.strip(), web.clock())
+        )
+    except HurenError as error:
+        status, words = refusal(view, error)
+        return _form(view, actor, row, _as_typed(row), status=status, error=words)
+    return go_on(f"/people/{user_id}", "saved")
+
+
 def _person(view: View, actor: Actor, user_id: str) -> UserRow:
     rows = view.web.database.read(lambda session: held.users(session, actor, view.web.clock()))
     row = next((r for r in rows if r.id == user_id), None)
@@ -158,11 +188,13 @@ def _role(text: str) -> tuple[str, str]:
 def _form(
     view: View, actor: Actor, row: UserRow | None, typed: Form, *, status: int = 200, error: str = ""
 ) -> Response:
-    def read(session: Session) -> tuple[Any, Any, list[TokenRow]]:
+    def read(session: Session) -> tuple[Any, Any, list[TokenRow], Any, Any]:
         tokens = held.tokens(session, actor, row.id) if row is not None else []
-        return held.institutions(session, actor), held.centers(session, actor), tokens
+        account = accounts.of(session, actor, row.id) if row is not None else None
+        signed_in = accounts.sessions_of(session, actor, row.id, view.web.clock()) if row is not None else []
+        return held.institutions(session, actor), held.centers(session, actor), tokens, account, signed_in
 
-    institutions, centers, tokens = view.web.database.read(read)
+    institutions, centers, tokens, account, signed_in = view.web.database.read(read)
     words = view.words
     roles = [(f"{role}|", label(words, "role", role)) for role in ROLES if role not in CENTER_ROLES]
     roles += [(f"{role}|{c.id}", f"{label(words, 'role', role)} · {c.name}") for c in centers for role in CENTER_ROLES]
@@ -173,6 +205,9 @@ def _form(
         row=row,
         typed=typed,
         tokens=tokens,
+        account=account,
+        sessions=signed_in,
+        provider=view.web.provider,
         institutions=institutions,
         roles=roles,
         groups=[(group_id, f"{c.name} · {name}") for c in centers for group_id, name in c.groups],

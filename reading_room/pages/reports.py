@@ -9,16 +9,15 @@ from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served, Web
-from reading_room.documents import making
+from reading_room import prints
 from reading_room.pages import comparing
 from reading_room.pages.frame import Typed, View, new_router, refusal
 from worklist.actions import looking, printing
-from worklist.documents import from_canonical
 from worklist.errors import HurenError, NotFound
 from worklist.people import Actor
 from worklist.queries import parts, reports
 from worklist.queries.reports import Subject
-from worklist.queries.views import PrintRow, VersionView
+from worklist.queries.views import PrintRow
 
 router = new_router()
 
@@ -28,8 +27,19 @@ PDF_POLICY: Final = (
     "frame-ancestors 'self'"
 )
 
-
 NUMBER: Final = re.compile(r"[0-9]{1,9}")
+
+
+@router.post("/reports/print-together")
+def print_together(web: Served, actor: Acting, typed: Typed) -> Response:
+    """The newest versions of several reports as one PDF; each print is on record, or none is."""
+    joined = prints.together(web, actor, typed.all("report"))
+    headers = {
+        "Content-Security-Policy": PDF_POLICY,
+        "Content-Disposition": 'inline; filename="reports.pdf"',
+        "Cache-Control": "private, no-store",
+    }
+    return Response(joined, media_type="application/pdf", headers=headers)
 
 
 @router.get("/reports/{report_id}")
@@ -53,7 +63,7 @@ def paper(web: Served, actor: Acting, report_id: str, version: int | None = None
         "Content-Disposition": f'inline; filename="report-{report_id}-v{chosen.number}.pdf"',
         "Cache-Control": "private, no-store",
     }
-    return Response(_on_paper(web, report_id, versions, chosen), media_type="application/pdf", headers=headers)
+    return Response(prints.on_paper(web, report_id, versions, chosen), media_type="application/pdf", headers=headers)
 
 
 @router.get("/reports/{report_id}/print")
@@ -85,7 +95,7 @@ def _report_page(view: View, web: Web, actor: Actor, report_id: str, *, status: 
         on_paper = "pdf" in parts.documents(session, versions[0].id)
         return reports.subject(session, report_id), reports.prints(session, report_id), on_paper
 
-    subject, prints, on_paper = web.database.read(read)
+    subject, printed, on_paper = web.database.read(read)
     return view.page(
         "report.html",
         status=status,
@@ -94,20 +104,8 @@ def _report_page(view: View, web: Web, actor: Actor, report_id: str, *, status: 
         versions=versions,
         current=versions[0],
         diffs=comparing.between(versions, view.words),
-        prints=prints,
+        prints=printed,
         subject=subject,
         on_paper=on_paper,
         can_print=printing.may_print(actor),
     )
-
-
-def _on_paper(web: Web, report_id: str, versions: list[VersionView], chosen: VersionView) -> bytes:
-    mark = printing.mark_of(versions, chosen)
-    if not mark:
-        return web.store.read(web.database.read(lambda session: reports.document(session, chosen, "pdf")).store_key)
-    report = from_canonical(web.store.read(chosen.document_key))
-
-    def keys(session: Session) -> dict[str, str]:
-        return reports.key_image_keys(session, report_id, [uid for uid, _frame in report.key_images])
-
-    return making.reprint(web, report, mark, web.database.read(keys))

@@ -1,4 +1,4 @@
-"""What the PACS admin may configure: of each kind of thing its fields, columns, query and action."""
+"""What the PACS admin configures by one list and one form: of each kind its fields, columns, query and action."""
 
 from __future__ import annotations
 
@@ -9,41 +9,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from reading_room.labels import LABELS, label
-from reading_room.words import N_, Words
+from gateway.certificates import read_certificates
+from reading_room.pages.forms import Choices, Field, Options, labelled, or_none, plain
+from reading_room.words import N_
 from worklist.actions import configuration as save
-from worklist.facts import PRIORITIES
 from worklist.people import Actor
 from worklist.queries import administration as held
-
-ADDRESS_LINES = N_(
-    "One on each line: door (dimse or mllp), network address, AE title or MSH-3|MSH-4. "
-    "Where a device takes images, its port follows the address, such as 10.0.0.5:104."
-)
-
-
-@dataclass(frozen=True)
-class Field:
-    """One input: `kind` is text, number, choice, many, ordered, flag, limits, hours, minutes, addresses or codes."""
-
-    name: str
-    label: str
-    kind: str = "text"
-    needed: bool = False
-    whole: bool = False  # takes the form's whole width
-    hint: str = ""
-    choices: Callable[[Options], list[tuple[str, str]]] | None = None
-    fixed: bool = False  # cannot be changed once the thing is there
-
-
-@dataclass(frozen=True)
-class Options:
-    """What choices are made of."""
-
-    words: Words
-    institutions: list[Any]
-    centers: list[Any]
-    staff: list[Any]
+from worklist.rules.recognition import GRADES
 
 
 @dataclass(frozen=True)
@@ -86,36 +58,30 @@ def _save_center(session: Session, by: Actor, fields: Mapping[str, Any], now: da
         save.set_on_duty(session, by, row.id, wanted, now)
 
 
-def _labelled(kind: str, values: tuple[str, ...]) -> Callable[[Options], list[tuple[str, str]]]:
-    return lambda options: [(v, label(options.words, kind, v)) for v in values]
-
-
-def _plain(*values: str) -> Callable[[Options], list[tuple[str, str]]]:
-    return lambda options: [(v, v or "—") for v in values]
-
-
-def _institutions(options: Options) -> list[tuple[str, str]]:
+def institution_choices(options: Options) -> Choices:
     return [(row.id, row.name) for row in options.institutions]
 
 
-def _or_none(inner: Callable[[Options], list[tuple[str, str]]]) -> Callable[[Options], list[tuple[str, str]]]:
-    return lambda options: [("", "—"), *inner(options)]
-
-
-def _centers(options: Options) -> list[tuple[str, str]]:
+def center_choices(options: Options) -> Choices:
     return [(row.id, f"{row.institution} · {row.name}") for row in options.centers]
 
 
-def _staff(options: Options) -> list[tuple[str, str]]:
+def staff_choices(options: Options) -> Choices:
     return [(row.id, f"{row.name} · {row.institution}") for row in options.staff]
 
 
-def _groups(options: Options) -> list[tuple[str, str]]:
+def group_choices(options: Options) -> Choices:
     return [(group_id, f"{row.name} · {name}") for row in options.centers for group_id, name in row.groups]
 
 
-def _codes(options: Options) -> list[tuple[str, str]]:
+def code_choices(options: Options) -> Choices:
     return [(row.code, row.name) for row in options.institutions]
+
+
+def _save_endpoint(session: Session, by: Actor, fields: Mapping[str, Any], now: datetime, id: str | None) -> None:
+    if fields["trusted"]:
+        read_certificates(fields["trusted"])
+    save.save_endpoint(session, by, fields, now, id)
 
 
 ENABLED = Field("enabled", N_("in use"), "flag")
@@ -133,16 +99,23 @@ SECTIONS: dict[str, Section] = {
                 Field("code", N_("Code"), needed=True, fixed=True, hint=N_("Issuer of its patients' numbers.")),
                 Field("name", N_("Name"), needed=True),
                 Field("name_en", N_("English name")),
-                Field("level", N_("Level"), "choice", choices=_labelled("level", save.LEVELS)),
-                Field("parent_id", N_("Belongs to"), "choice", choices=_or_none(_institutions)),
+                Field("level", N_("Level"), "choice", choices=labelled("level", save.LEVELS)),
+                Field("grade", N_("Grade of the hospital"), "choice", choices=labelled("grade", ("", *GRADES))),
+                Field("parent_id", N_("Belongs to"), "choice", choices=or_none(institution_choices)),
                 Field("uscc", N_("Unified social credit code")),
                 Field("timezone", N_("Time zone"), needed=True),
                 Field("phone", N_("Telephone")),
                 Field("address", N_("Address"), hint=N_("In the head of its reports.")),
-                Field("paper", N_("Paper of its reports"), "choice", choices=_plain(*save.PAPERS)),
+                Field("paper", N_("Paper of its reports"), "choice", choices=plain(*save.PAPERS)),
+                Field(
+                    "order_days",
+                    N_("Days after which an order that nobody performs is closed"),
+                    "number",
+                    needed=True,
+                ),
             ),
             ("code", "name", "level", "parent", "phone", "paper"),
-            {"level": "township", "timezone": "Asia/Shanghai", "paper": "A4"},
+            {"level": "township", "timezone": "Asia/Shanghai", "paper": "A4", "order_days": 30},
         ),
         Section(
             "centers",
@@ -153,8 +126,8 @@ SECTIONS: dict[str, Section] = {
             (
                 Field("name", N_("Name"), needed=True),
                 Field("name_en", N_("English name")),
-                Field("institution_id", N_("Institution"), "choice", needed=True, choices=_institutions),
-                Field("discipline", N_("Discipline"), "choice", choices=_labelled("discipline", save.DISCIPLINES)),
+                Field("institution_id", N_("Institution"), "choice", needed=True, choices=institution_choices),
+                Field("discipline", N_("Discipline"), "choice", choices=labelled("discipline", save.DISCIPLINES)),
                 Field("two_people", N_("Writer and signer must be two people"), "flag"),
                 Field(
                     "preliminary_hours",
@@ -166,6 +139,19 @@ SECTIONS: dict[str, Section] = {
                 Field("review_minutes", N_("Review of a preliminary report (minutes)"), "number", needed=True),
                 Field("quiet_seconds", N_("Quiet before images count as complete (seconds)"), "number", needed=True),
                 Field("longest_wait_seconds", N_("Longest wait for images (seconds)"), "number", needed=True),
+                Field("ecg_rate", N_("Lowest sampling rate of an ECG (Hz)"), "number", needed=True),
+                Field("ecg_seconds", N_("Shortest ECG (seconds)"), "number", needed=True),
+                Field(
+                    "two_person_critical",
+                    N_("A second doctor verifies a critical result before it is announced"),
+                    "flag",
+                ),
+                Field(
+                    "verify_minutes",
+                    N_("Announced unverified, if nobody has verified it, after (minutes)"),
+                    "number",
+                    needed=True,
+                ),
                 Field(
                     "escalation_minutes",
                     N_("A critical result escalates after (minutes)"),
@@ -174,12 +160,25 @@ SECTIONS: dict[str, Section] = {
                     hint=N_("Such as 5, 10"),
                 ),
                 Field(
+                    "major_minutes",
+                    N_("A major positive result escalates after (minutes)"),
+                    "minutes",
+                    needed=True,
+                    hint=N_("Such as 30, 60"),
+                ),
+                Field(
+                    "first_words",
+                    N_("Read first: orders that say"),
+                    "words",
+                    hint=N_("Such as 胸痛, chest pain; before all others, whatever their priority."),
+                ),
+                Field(
                     "on_duty",
                     N_("On duty for critical results"),
                     "ordered",
                     whole=True,
-                    hint=N_("Called in this order, after the ordering doctor, while nobody answers."),
-                    choices=_staff,
+                    hint=N_("Called in this order, after the township's doctors, where the rota has nobody on call."),
+                    choices=staff_choices,
                 ),
             ),
             ("name", "institution", "discipline", "two_people", "preliminary_hours"),
@@ -190,7 +189,11 @@ SECTIONS: dict[str, Section] = {
                 "review_minutes": 720,
                 "quiet_seconds": 60,
                 "longest_wait_seconds": 1800,
+                "ecg_rate": 500,
+                "ecg_seconds": 8,
+                "verify_minutes": 5,
                 "escalation_minutes": (5, 10),
+                "major_minutes": (30, 60),
             },
         ),
         Section(
@@ -201,81 +204,44 @@ SECTIONS: dict[str, Section] = {
             save.save_group,
             (
                 Field("name", N_("Name"), needed=True),
-                Field("center_id", N_("Center"), "choice", needed=True, choices=_centers),
+                Field("center_id", N_("Center"), "choice", needed=True, choices=center_choices),
             ),
             ("name", "center"),
-        ),
-        Section(
-            "devices",
-            N_("Devices"),
-            N_("Device"),
-            held.devices,
-            save.save_device,
-            (
-                Field("name", N_("Name"), needed=True),
-                Field("kind", N_("Kind"), "choice", choices=_labelled("device kind", tuple(LABELS["device kind"]))),
-                Field("modality", N_("Modality"), hint=N_("DICOM code, such as CT or DX")),
-                ENABLED,
-                Field("addresses", N_("Addresses and names"), "addresses", needed=True, whole=True, hint=ADDRESS_LINES),
-                Field(
-                    "institution_ids",
-                    N_("Speaks for"),
-                    "many",
-                    needed=True,
-                    whole=True,
-                    choices=_institutions,
-                ),
-                Field(
-                    "institution_field",
-                    N_("With several: which field says for whom"),
-                    "choice",
-                    choices=_plain("", "MSH-4", "PV1-3.4", "calling AE"),
-                ),
-                Field(
-                    "answers_with",
-                    N_("Answers orders with"),
-                    "choice",
-                    choices=_labelled("answers with", tuple(LABELS["answers with"])),
-                ),
-                Field(
-                    "character_set_in",
-                    N_("Character set it sends when it names none"),
-                    "choice",
-                    choices=_plain("", *save.CHARACTER_SETS),
-                ),
-                Field(
-                    "character_set_out",
-                    N_("Character set it is answered in"),
-                    "choice",
-                    choices=_plain(*save.CHARACTER_SETS),
-                ),
-                Field("trusts_sender_accession", N_("Its own accession numbers are used"), "flag"),
-                Field("strict", N_("Strict: a control id used again is refused"), "flag"),
-                Field("may_retrieve", N_("May query and retrieve images and reports"), "flag"),
-            ),
-            ("name", "kind", "modality", "addresses", "institutions", "character_set_out", "last_seen_at", "enabled"),
-            {"kind": "modality", "enabled": True, "character_set_out": "GB18030", "answers_with": "ACK"},
         ),
         Section(
             "endpoints",
             N_("Endpoints"),
             N_("Endpoint"),
             held.endpoints,
-            save.save_endpoint,
+            _save_endpoint,
             (
                 Field("name", N_("Name"), needed=True),
-                Field("institution_id", N_("Institution"), "choice", needed=True, choices=_institutions),
+                Field("institution_id", N_("Institution"), "choice", needed=True, choices=institution_choices),
                 Field("host", N_("Host"), needed=True),
                 Field("port", N_("Port"), "number", needed=True),
                 Field("receiving_application", N_("Receiving application (MSH-5)")),
                 Field("receiving_facility", N_("Receiving facility (MSH-6)")),
-                Field("character_set", N_("Character set"), "choice", choices=_plain("UTF-8", "GB18030")),
-                Field("version", N_("HL7 version"), "choice", choices=_plain(*save.HL7_VERSIONS)),
+                Field("character_set", N_("Character set"), "choice", choices=plain("UTF-8", "GB18030")),
+                Field("version", N_("HL7 version"), "choice", choices=plain(*save.HL7_VERSIONS)),
                 Field("answer_seconds", N_("Wait for the answer (seconds)"), "number", needed=True),
-                Field("pdf", N_("PDF of the report"), "choice", choices=_labelled("pdf", save.PDF_WAYS)),
+                Field("pdf", N_("PDF of the report"), "choice", choices=labelled("pdf", save.PDF_WAYS)),
                 ENABLED,
+                Field(
+                    "order_status",
+                    N_("Is told what becomes of its orders"),
+                    "flag",
+                    hint=N_("ORM with ORC-1 SC or OC, beside the reports."),
+                ),
+                Field("tls", N_("Called over TLS"), "flag"),
+                Field(
+                    "trusted",
+                    N_("Certificates that it may show"),
+                    "area",
+                    whole=True,
+                    hint=N_("PEM, one below the other. Empty: those of authorities that this server trusts."),
+                ),
             ),
-            ("name", "institution", "host", "port", "character_set", "version", "enabled"),
+            ("name", "institution", "host", "port", "character_set", "version", "tls", "order_status", "enabled"),
             {
                 "character_set": "UTF-8",
                 "version": "2.4",
@@ -295,7 +261,7 @@ SECTIONS: dict[str, Section] = {
                 Field("code", N_("Code"), needed=True),
                 Field("name", N_("Name"), needed=True),
                 Field("name_en", N_("English name")),
-                Field("discipline", N_("Discipline"), "choice", choices=_labelled("discipline", save.DISCIPLINES)),
+                Field("discipline", N_("Discipline"), "choice", choices=labelled("discipline", save.DISCIPLINES)),
                 Field("modality", N_("Modality"), hint=N_("DICOM code, such as CT or DX")),
                 Field("body_part", N_("Body part")),
                 Field("limits", N_("Minutes until the report is due"), "limits", whole=True),
@@ -304,43 +270,10 @@ SECTIONS: dict[str, Section] = {
             ("code", "name", "modality", "body_part", "limits", "enabled"),
             {"discipline": "imaging", "enabled": True},
         ),
-        Section(
-            "routes",
-            N_("Routes"),
-            N_("Route"),
-            held.routes,
-            save.save_route,
-            (
-                Field("place", N_("Place"), "number", needed=True, hint=N_("The first route that fits wins.")),
-                Field("name", N_("Name"), needed=True),
-                Field("institutions", N_("From"), "many", whole=True, choices=_codes),
-                Field("disciplines", N_("Disciplines"), "many", choices=_labelled("discipline", save.DISCIPLINES)),
-                Field("priorities", N_("Priorities"), "many", choices=_labelled("priority", PRIORITIES)),
-                Field("modalities", N_("Modalities"), "codes", hint=N_("Such as CT, MR; empty means any.")),
-                Field("body_parts", N_("Body parts"), "codes", hint=N_("Such as HEAD, CHEST; empty means any.")),
-                Field(
-                    "hours",
-                    N_("Hours"),
-                    "hours",
-                    hint=N_("Such as 17:30-08:00; several are parted by commas; empty means always."),
-                ),
-                Field("center_id", N_("To the center"), "choice", needed=True, choices=_centers),
-                Field("group_id", N_("Reader group"), "choice", choices=_or_none(_groups)),
-                ENABLED,
-            ),
-            ("place", "name", "summary", "center", "group", "enabled"),
-            {"place": 100, "enabled": True},
-        ),
     )
 }
-CONDITIONS = ("institutions", "disciplines", "modalities", "body_parts", "priorities", "hours")
-
 HEADS: dict[str, str] = {
     "parent": N_("Belongs to"),
     "institution": N_("Institution"),
-    "institutions": N_("Speaks for"),
-    "last_seen_at": N_("Last contact"),
-    "summary": N_("When"),
-    "center": N_("To the center"),
-    "group": N_("Reader group"),
+    "center": N_("Center"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -12,13 +13,18 @@ from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served, Web
-from reading_room import previews, viewer
-from reading_room.pages.frame import Form, Typed, View, go_on, is_home, new_router, refusal
+from interfaces.dicom.report_objects import ENCAPSULATED_PDF
+from reading_room import previews, second_factor, signing, viewer
+from reading_room.pages import ecgs
+from reading_room.pages.around import is_home
+from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
+from reading_room.pages.submitting import submit
 from reading_room.words import Words
 from worklist.actions import linking, looking, reading_making
 from worklist.errors import BadInput, Forbidden, HurenError, NotFound
 from worklist.people import Actor
-from worklist.queries import orders, reports
+from worklist.queries import candidates, imaging, repairs, reports
+from worklist.queries.ecgs import CaseEcgs
 from worklist.queries.views import InstanceRow, OrderRow, StudyRow
 
 router = new_router()
@@ -44,6 +50,8 @@ class Pictures:
     others: int
     uids: frozenset[str]
     """The SOP Instance UIDs of what has a picture."""
+    papers: tuple[str, ...] = ()
+    """The ids of the PDFs that came with it."""
 
 
 def pictures(
@@ -54,7 +62,9 @@ def pictures(
     rows = [row for row in held if not row.is_document]
     shown = [row for row in rows if row.rows and row.columns]
     series = [_series(list(group), _, with_uids) for _id, group in groupby(shown, key=lambda row: row.series_id)]
-    return Pictures(tuple(series), len(rows) - len(shown), frozenset(row.sop_instance_uid for row in shown))
+    papers = tuple(row.id for row in rows if row.sop_class_uid == ENCAPSULATED_PDF)
+    others = len(rows) - len(shown) - len(papers)
+    return Pictures(tuple(series), others, frozenset(row.sop_instance_uid for row in shown), papers)
 
 
 @router.get("/instances/{instance_id}/preview.png")
@@ -71,7 +81,7 @@ def preview(
     try:
         picture = previews.draw(web.store, store_key, frame, side)
     except BadInput as error:
-        if error.code != "no_preview":
+        if error.code not in ("no_preview", "decoder_gave_up"):
             raise
         # The page shows words in its place.
         return Response(status_code=415, headers={"Cache-Control": "private, no-cache"})
@@ -83,8 +93,60 @@ def study_page(request: Request, web: Served, actor: Acting, study_id: str) -> R
     """The images of one study: a prior's, or one's own institution's."""
     view = View(request, actor)
     study, found = _study_and_pictures(web, actor, study_id, view.words)
-    web.database.write(lambda session: looking.note_study(session, actor, study, web.clock()))
-    return view.page("study.html", study=study, series=found.series, others_count=found.others, viewer=_viewer(study))
+    root, now = imaging.Root("held", study_id), web.clock()
+
+    def read(session: Session) -> tuple[imaging.OpenStudy, CaseEcgs]:
+        opened = imaging.open_study(session, actor, root, study.study_instance_uid, now)
+        return opened, ecgs.of_study(session, study_id)
+
+    held, recorded = web.database.read(read)
+    web.database.write(lambda session: looking.note_study(session, actor, study, now))
+    return view.page(
+        "study.html",
+        study=study,
+        identity=held.identity,
+        series=found.series,
+        others_count=found.others,
+        papers=found.papers,
+        viewer=_viewer(study),
+        **ecgs.context(recorded, view.shown, view.words),
+    )
+
+
+@router.get("/studies/{study_id}/repair")
+def repair_page(
+    request: Request, web: Served, actor: Acting, study_id: str, order: str = "", q: str = "", to_bin: str = ""
+) -> Response:
+    """These images are another patient's: what repairing it would do, before it is done."""
+    return _repair(View(request, actor), web, actor, study_id, order=order, q=q, to_bin=bool(to_bin))
+
+
+@router.post("/studies/{study_id}/repair")
+def repair(request: Request, web: Served, actor: Acting, study_id: str, typed: Typed) -> Response:
+    """Withdraw what was issued, move the study, open a new case: all of it or nothing."""
+    try:
+        if not typed.order and not typed.to_bin:
+            raise BadInput("no_order_chosen")
+        chosen = [typed.order] if typed.order else []
+        repaired = signing.repair_patient(web, actor, study_id, chosen, typed.why, typed.password)
+    except HurenError as error:
+        view = View(request, actor)
+        status, words = refusal(view, error)
+        to_bin = bool(typed.to_bin)
+        return _repair(
+            view, web, actor, study_id, order=typed.order, to_bin=to_bin, status=status, error=words, typed=typed
+        )
+    done = "repaired" if repaired.withdrawn else "repaired_unissued"
+    return go_on(_still_seen(web, actor, study_id), done if chosen else f"{done}_to_bin")
+
+
+def _still_seen(web: Web, actor: Actor, study_id: str) -> str:
+    """The study's page; the reading list for a reader whose center has no case of it any more."""
+    try:
+        web.database.read(lambda session: reports.study(session, actor, study_id, web.clock()))
+    except NotFound:
+        return "/reading"
+    return f"/studies/{study_id}"
 
 
 @router.get("/unmatched")
@@ -128,13 +190,14 @@ def act(request: Request, web: Served, actor: Acting, study_id: str, verb: str, 
             return "opened"
         raise NotFound("page_not_found")
 
-    try:
-        done = web.database.write(doing)
-    except HurenError as error:
-        view = View(request, actor)
-        status, words = refusal(view, error)
-        return _one(view, web, actor, study_id, order=typed.order, status=status, error=words, typed=typed)
-    return go_on(base if verb != "read-at-once" else f"{base}/{study_id}", done)
+    return submit(
+        request,
+        web,
+        actor,
+        doing,
+        then=lambda done: go_on(base if verb != "read-at-once" else f"{base}/{study_id}", done),
+        again=partial(_one, web=web, actor=actor, study_id=study_id, order=typed.order, typed=typed),
+    )
 
 
 def _one(
@@ -151,8 +214,13 @@ def _one(
 ) -> Response:
     now = web.clock()
     study, found = _study_and_pictures(web, actor, study_id, view.words)
-    candidates = web.database.read(lambda session: orders.candidates(session, actor, study_id, now, q[:64]))
-    chosen = next((row for row in candidates if row.id == order), None)
+
+    def read(session: Session) -> tuple[list[OrderRow], list[candidates.NotOffered]]:
+        offered = candidates.candidates(session, actor, study_id, now, q[:64])
+        return offered, candidates.not_offered(session, actor, study_id, q[:64])
+
+    offered, not_offered = web.database.read(read)
+    chosen = next((row for row in offered if row.id == order), None)
     return view.page(
         "unmatched_one.html",
         status=status,
@@ -162,12 +230,60 @@ def _one(
         study=study,
         series=found.series,
         others_count=found.others,
+        papers=found.papers,
         viewer=_viewer(study),
-        candidates=candidates,
+        candidates=offered,
+        not_offered=not_offered,
         chosen=chosen,
         comparison=_comparison(view, study, chosen) if chosen else [],
         q=q,
         can_link=actor.has("PACS admin") or actor.has("technician"),
+    )
+
+
+def _repair(
+    view: View,
+    web: Web,
+    actor: Actor,
+    study_id: str,
+    *,
+    order: str = "",
+    q: str = "",
+    to_bin: bool = False,
+    status: int = 200,
+    error: str = "",
+    typed: Form | None = None,
+) -> Response:
+    now = web.clock()
+    study, found = _study_and_pictures(web, actor, study_id, view.words)
+
+    def read(session: Session) -> tuple[repairs.RepairPlan, list[OrderRow], list[candidates.NotOffered]]:
+        plan = repairs.plan(session, actor, study_id, now)
+        offered = candidates.candidates(session, actor, study_id, now, q[:64])
+        return plan, offered, candidates.not_offered(session, actor, study_id, q[:64])
+
+    plan, offered, not_offered = web.database.read(read)
+    own = {order_id for order_id, *_rest in plan.orders}
+    others = [row for row in offered if row.id not in own]
+    chosen = next((row for row in others if row.id == order), None)
+    return view.page(
+        "study_repair.html",
+        status=status,
+        error=error,
+        typed=typed or Form(),
+        study=study,
+        plan=plan,
+        second_factor=second_factor.has_one(web, actor),
+        series=found.series,
+        others_count=found.others,
+        papers=found.papers,
+        viewer=_viewer(study),
+        candidates=others,
+        not_offered=not_offered,
+        chosen=chosen,
+        to_bin=to_bin and chosen is None,
+        comparison=_comparison(view, study, chosen) if chosen else [],
+        q=q,
     )
 
 

@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 
 from gateway.http import Served, Web, address_of
 from reading_room import verifying
+from reading_room.documents.keys import published
 from reading_room.documents.paper import shown_code
 from reading_room.documents.seal import Seals
 from reading_room.pages.door import Anybody
@@ -35,6 +36,7 @@ HEADINGS: Final[dict[str, tuple[str, str]]] = {
     "current": ("good", N_("Genuine, and the current version")),
     "superseded": ("heed", N_("Genuine, but superseded by a newer version")),
     "withdrawn": ("wrong", N_("Genuine, but withdrawn: it must not be used")),
+    "carried": ("heed", N_("Genuine and current, but not as it was issued")),
     "altered": ("wrong", N_("Altered: this file is not the report that was signed")),
     "unissued": ("wrong", N_("Never issued: the seal is whole, but no such report was issued")),
     "foreign": ("wrong", N_("Not from here: the file is no document of a report that was issued here")),
@@ -93,6 +95,13 @@ def verify(request: Request, web: Served, actor: Anybody, sent: Annotated[Sent, 
     finally:
         _AT_ONCE.release()
     return _answered(request, web, actor, verdict, file_name=(sent.file.filename or "")[-80:])
+
+
+@router.get("/verify/keys.json", response_class=Response)
+def keys(web: Served) -> Response:
+    """The public keys of the seals as a JSON Web Key Set (RFC 7517), for checking documents elsewhere."""
+    data = published(Seals(web.seals).public_keys())
+    return Response(data, media_type="application/jwk-set+json", headers={"Cache-Control": "public, max-age=300"})
 
 
 def _answered(

@@ -10,7 +10,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
-from gateway.http import NotSignedIn, PasswordMustChange
+from gateway.guests import let_in
+from gateway.http import NotSignedIn, require_ready
 from reading_room import viewer
 from reading_room.pages.frame import View, asking, go_on, new_router, static_address
 from worklist.errors import NotFound
@@ -50,25 +51,32 @@ def file(request: Request, edition: str, name: str) -> Response:
 
 @router.get("/ohif/{mode}")
 def page(request: Request, mode: str, actor: Annotated[Actor | None, Depends(asking)]) -> Response:
-    """The viewer's page, for each of its modes. `case` or `held` in the address names what it may ask for.
+    """The viewer's page, for each of its modes. `case`, `held` or `share` in the address names what it may ask for.
 
     Raises
     ------
-    NotSignedIn, PasswordMustChange
+    NotSignedIn, NotReady
         For a window of its own. In a frame our sign-in page may not be shown, so a frame says it in words.
     NotFound
-        ``viewer_not_installed``.
+        ``viewer_not_installed``; ``no_such_share`` for a guest whose link is over.
     """
     if not mode.isalpha():
         raise NotFound("page_not_found")
     headers = {"Content-Security-Policy": viewer.DOCUMENT}
     view = View(request, actor)
+    share = request.query_params.get("share", "")
+    if share:
+        let_in(view.web, request, share[:64])
+        return _document(view, headers)
     if actor is None and request.headers.get("Sec-Fetch-Dest") == "iframe":
         return HTMLResponse(view.part("viewer_signed_out.html"), status_code=401, headers=headers)
     if actor is None:
         raise NotSignedIn("not_signed_in")
-    if actor.must_change_password:
-        raise PasswordMustChange("password_must_change")
+    require_ready(view.web, actor)
+    return _document(view, headers)
+
+
+def _document(view: View, headers: dict[str, str]) -> Response:
     text = viewer.document(view.words.tag, static_address("ohif-config.js"))
     if not text:
         raise NotFound("viewer_not_installed")

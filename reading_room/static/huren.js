@@ -21,7 +21,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (target.contains(document.activeElement) && /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) {
     event.detail.shouldSwap = false;
   }
-  if (target.querySelector("details.more[open]")) event.detail.shouldSwap = false;
+  if (target.querySelector("details.more[open], input[form]:checked")) event.detail.shouldSwap = false;
 });
 
 // A row is as wide a target as its link.
@@ -44,6 +44,12 @@ document.addEventListener("toggle", (event) => {
 // Filters apply as they are chosen.
 document.addEventListener("change", (event) => {
   if (event.target.matches("form.filters select")) event.target.form.requestSubmit();
+  // One box for all boxes of that name in its form.
+  if (event.target.matches("input[data-all]")) {
+    for (const box of event.target.form.elements) {
+      if (box.type === "checkbox" && box.name === event.target.dataset.all) box.checked = event.target.checked;
+    }
+  }
 });
 // One press is one order: a form that is on its way cannot be sent again.
 document.addEventListener("submit", (event) => {

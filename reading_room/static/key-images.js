@@ -29,6 +29,7 @@ function start() {
   }
   const add = document.querySelector("[data-add-shown]");
   const says = document.querySelector("[data-add-says]");
+  const take = document.querySelector("[data-take-proposed]"); // what the township proposes
   let shown = null; // what the previews show now
 
   const chosen = () => field.value.split(",").filter(Boolean);
@@ -56,6 +57,7 @@ function start() {
       return item;
     }));
     add.disabled = now.length >= most;
+    if (take) take.hidden = take.dataset.takeProposed === now.join(",");
     for (const button of document.querySelectorAll("[data-pick]")) {
       button.setAttribute("aria-pressed", String(now.includes(key())));
       button.disabled = !shown || (now.length >= most && !now.includes(key()));
@@ -77,6 +79,7 @@ function start() {
     says.textContent = known ? "" : add.dataset.notHere;
     if (known && !now.includes(entry)) set([...now, entry].slice(0, most));
   });
+  take?.addEventListener("click", () => set(take.dataset.takeProposed.split(",").slice(0, most)));
   draw();
 }
 

@@ -1,5 +1,5 @@
 // OHIF's settings, read before it starts. Its address says what it may ask for: ?case= (one case and the priors of
-// its patient) or ?held= (one study by our own id). The server checks every request; this only names the root.
+// its patient), ?held= (one study by our own id) or ?share= (what a guest's link opens). The server checks every request; this only names the root.
 "use strict";
 
 console.time("scriptToView"); // OHIF ends this timer and warns when it was never begun
@@ -7,8 +7,9 @@ window.PUBLIC_URL = document.currentScript.dataset.files;
 window.browserImportFunction = (address) => import(address);
 
 const query = new URLSearchParams(location.search);
-const part = ["case", "held"].find((name) => /^[0-9A-Za-z-]{1,64}$/.test(query.get(name) || ""));
-const root = part ? `/dicom-web/${part === "case" ? "readings" : "held"}/${query.get(part)}` : "/dicom-web";
+const ROOTS = { case: "readings", held: "held", share: "shares" };
+const part = Object.keys(ROOTS).find((name) => /^[0-9A-Za-z-]{1,64}$/.test(query.get(name) || ""));
+const root = part ? `/dicom-web/${ROOTS[part]}/${query.get(part)}` : "/dicom-web";
 const inFrame = window.self !== window.top;
 const chinese = document.documentElement.lang.startsWith("zh");
 
@@ -17,6 +18,10 @@ const words = {
     ? "本软件未注册为医疗器械，未经当地批准不得用于诊断"
     : "Not a registered medical device. Not for primary diagnosis without local approval.",
   compare: chinese ? "与既往检查对照" : "Beside an earlier study",
+  changing: chinese ? "正在切换到下一个病例……" : "Changing to the next case …",
+  noImages: chinese ? "当前病例没有图像" : "The case that is open has no images",
+  reportClosed: chinese ? "报告页面已离开" : "its report page was left",
+  whoUnknown: chinese ? "未能取得患者信息，请核对图像上的姓名" : "Whose images these are could not be asked: check the name on the images",
   signedOut: chinese
     ? "您已退出登录，图像不再加载。请在主页面重新登录后再打开。"
     : "You are signed out, and no more images are loaded. Please sign in on the main page and open the images again.",
@@ -38,6 +43,58 @@ function say(text) {
   });
   document.body.append(note);
 }
+
+// A window of its own beside a case's page (static/images.js) follows the case that its reader opens. It always says
+// whose images it shows, and it covers those of the case before at once: nobody may read the wrong patient.
+function followCase() {
+  const channel = new BroadcastChannel("huren-second-screen");
+  const shown = query.get("case");
+  const whose = document.createElement("div");
+  whose.setAttribute("role", "status");
+  whose.className = "huren-whose";
+  Object.assign(whose.style, {
+    position: "fixed", bottom: "0", left: "50%", transform: "translateX(-50%)", zIndex: "1000", padding: "4px 16px",
+    borderRadius: "6px 6px 0 0", background: "#0b3d5c", color: "#fff", font: "600 15px sans-serif", whiteSpace: "nowrap",
+  });
+  let who = "";
+  const tell = (more) => { whose.textContent = [who, more].filter(Boolean).join(" · "); };
+  const here = () => channel.postMessage({ say: "here", case: shown });
+  let cover = null;
+  const leave = (address) => {
+    cover ??= document.body.appendChild(document.createElement("div"));
+    cover.textContent = address ? words.changing : words.noImages;
+    Object.assign(cover.style, {
+      position: "fixed", inset: "0", zIndex: "2000", display: "grid", placeItems: "center", background: "#000",
+      color: "#fff", font: "20px sans-serif",
+    });
+    if (address) location.replace(address);
+  };
+
+  channel.onmessage = ({ data }) => {
+    if (data.say === "who") here();
+    else if (data.say === "case" && data.case === shown && !cover) {
+      whose.style.background = "#0b3d5c";
+      tell("");
+      here();
+    } else if (data.say === "case") leave(/^\/ohif\/[a-z]+\?/.test(data.viewer) ? data.viewer : "");
+    else if (data.say === "gone" && data.case === shown) {
+      whose.style.background = "#7a4b00";
+      tell(words.reportClosed);
+    }
+  };
+  fetch(`/reading/${shown}/now`, { headers: { Accept: "application/json", "X-Huren-Poll": "1" } })
+    .then((answer) => (answer.ok ? answer.json() : null))
+    .then((row) => {
+      who = row ? [row.name, row.number, row.accession_number].filter(Boolean).join(" · ") : "";
+      document.title = who || document.title;
+      tell(who ? "" : words.whoUnknown);
+    })
+    .catch(() => tell(words.whoUnknown));
+  const begin = () => document.body.append(whose);
+  if (document.body) begin(); else document.addEventListener("DOMContentLoaded", begin);
+  here();
+}
+if (!inFrame && part === "case" && window.name === "huren-second-screen" && window.BroadcastChannel) followCase();
 
 // The first series of pictures of the first study, and of the second, side by side.
 const NO_PICTURES = ["SR", "DOC", "PR", "KO", "REG", "SEG", "RTSTRUCT", "RTPLAN", "RTRECORD"]; // PS3.3 C.7.3.1.1.1

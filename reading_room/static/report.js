@@ -2,9 +2,11 @@
 // Somebody else's newer words are never overwritten: both texts are shown and a person chooses.
 const form = document.querySelector("form.report[data-reading]");
 const NAMES = ["findings", "impression", "critical"];
-const KEPT = [...NAMES, "key_images"]; // "uid:frame,uid:frame", frames from 1
+const KEPT = [...NAMES, "key_images", "measurements", "template_id", "values"]; // "uid:frame,uid:frame", frames from 1; JSON; id; JSON
 const WAIT = 2000; // milliseconds of quiet before a save
 const AGAIN = 8000; // after the link failed
+const LONGEST = 20000; // until a server that does not answer counts as a link that failed
+const MOST_TRIED = 5;
 
 function start() {
   const csrf = document.querySelector('meta[name="csrf"]').content;
@@ -12,13 +14,15 @@ function start() {
   const field = (name) => form.elements[name];
   const said = form.querySelector(".saved");
   const conflict = document.querySelector("#conflict");
-  let saved = JSON.stringify(words());
+  // A form that came back with a refusal holds words that nobody has yet, and so does one that was quickly written in.
+  let saved = "unsaved" in form.dataset ? "" : JSON.stringify(words("defaultValue"));
   let timer = 0;
   let busy = null;
+  let tried = []; // words that went and were not answered: they may have arrived
   let stopped = false;
 
-  function words() {
-    return Object.fromEntries(KEPT.map((name) => [name, field(name).value.replace(/\r\n/g, "\n")]));
+  function words(property = "value") {
+    return Object.fromEntries(KEPT.map((name) => [name, field(name)[property].replace(/\r\n/g, "\n")]));
   }
   function images(text) {
     return text.split(",").filter(Boolean).map((entry) => {
@@ -28,14 +32,16 @@ function start() {
   }
   function take(kept) {
     for (const name of KEPT) field(name).value = kept[name] ?? "";
+    field("values").dispatchEvent(new Event("change"));
     field("key_images").dispatchEvent(new Event("change"));
+    field("measurements").dispatchEvent(new Event("change"));
   }
   function say(text, wrong) {
     said.textContent = text;
     said.classList.toggle("wrong", Boolean(wrong));
   }
   function keep(sent = false) {
-    const kept = { ...words(), revision: field("revision").value, sent };
+    const kept = { ...words(), revision: field("revision").value, sent, tried };
     try { localStorage.setItem(place, JSON.stringify(kept)); } catch { /* full, or not allowed */ }
   }
   function forget() {
@@ -56,23 +62,36 @@ function start() {
     try { return await busy; } finally { busy = null; }
   }
 
+  // Whether what the server holds are words of this page, whose answer was lost.
+  function isOurs(theirs) {
+    return tried.some((words) => [...NAMES, "key_images", "measurements"].every((name) => words[name] === (theirs[name] ?? "").replace(/\r\n/g, "\n")));
+  }
+
   async function put(now) {
     say(form.dataset.saving);
+    const ending = new AbortController();
+    const patience = setTimeout(() => ending.abort(), LONGEST);
     let answer;
     try {
       answer = await fetch(`/api/readings/${form.dataset.reading}/report`, {
         method: "PUT",
+        signal: ending.signal,
         headers: { "Content-Type": "application/json", "If-Match": `"${field("revision").value}"`, "X-CSRF-Token": csrf },
-        body: JSON.stringify({ ...now, key_images: images(now.key_images) }),
+        body: JSON.stringify({ ...now, key_images: images(now.key_images), measurements: JSON.parse(now.measurements || "[]"), values: JSON.parse(now.values || "{}") }),
       });
     } catch {
+      tried = [...tried, now].slice(-MOST_TRIED);
+      keep();
       say(form.dataset.kept, true);
       later(AGAIN);
       return false;
+    } finally {
+      clearTimeout(patience);
     }
     const body = await answer.json().catch(() => ({}));
     if (answer.ok) {
       field("revision").value = String(body.revision);
+      tried = [];
       saved = JSON.stringify(now);
       if (JSON.stringify(words()) === saved) forget(); else later(WAIT);
       const at = new Intl.DateTimeFormat(document.documentElement.lang, { timeZone: form.dataset.zone, timeStyle: "medium" });
@@ -84,17 +103,29 @@ function start() {
       later(AGAIN);
       return false;
     }
+    if (body.error?.code === "no_such_report_template") { // taken out of use meanwhile: the words stand without it
+      field("template_id").value = "";
+      later(0);
+      return false;
+    }
     say(body.error?.message ?? form.dataset.kept, true);
-    if (answer.status === 409 && body.error?.code === "draft_is_newer") await showBoth();
-    else stopped = answer.status === 401 || answer.status === 403 || body.error?.code === "not_held_by_you";
+    if (answer.status === 409 && body.error?.code === "draft_is_newer") return await showBoth() && put(words());
+    stopped = answer.status === 401 || answer.status === 403 || body.error?.code === "not_held_by_you";
     return false;
   }
 
+  // True where there is nothing to choose.
   async function showBoth() {
     stopped = true;
     const answer = await fetch(`/reading/${form.dataset.reading}/draft`, { headers: { Accept: "application/json" } });
-    if (!answer.ok) return;
+    if (!answer.ok) return false;
     const theirs = await answer.json();
+    if (isOurs(theirs)) {
+      field("revision").value = String(theirs.revision);
+      tried = [];
+      done();
+      return true;
+    }
     const mine = words();
     conflict.querySelector(".mine").textContent = NAMES.map((name) => mine[name]).filter(Boolean).join("\n\n");
     conflict.querySelector(".theirs").textContent = NAMES.map((name) => theirs[name]).filter(Boolean).join("\n\n");
@@ -120,6 +151,7 @@ function start() {
       done();
       save();
     };
+    return false;
   }
   function done() {
     stopped = false;
@@ -135,12 +167,14 @@ function start() {
   if (left && !arrived && KEPT.some((name) => (left[name] ?? "") !== words()[name])) {
     take(left);
     say(form.dataset.back, true);
+    tried = left.tried ?? [];
     if (left.revision === field("revision").value) later(WAIT);
     else {
       field("revision").value = left.revision; // the server refuses them until a person has chosen
-      showBoth();
+      showBoth().then((ours) => ours && later(0));
     }
-  } else forget();
+  } else if (JSON.stringify(words()) === saved) forget();
+  else later(WAIT);
 
   form.addEventListener("input", (event) => {
     if (!KEPT.includes(event.target.name)) return;
@@ -161,11 +195,11 @@ function start() {
   // A button that acts sends the words with it; what is under way must be known first, or it would seem to be newer.
   form.addEventListener("submit", async (event) => {
     clearTimeout(timer);
-    if (busy && !form.dataset.again) {
+    if ((busy || tried.length) && !form.dataset.again) {
       event.preventDefault();
       event.stopPropagation();
       delete form.dataset.sent;
-      await busy;
+      await (busy ?? save());
       form.dataset.again = "1";
       form.requestSubmit(event.submitter);
       return;

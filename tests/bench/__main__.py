@@ -11,19 +11,24 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from tests.bench import orders, pages, reading, receive, report, search, worklist
-from tests.bench.measuring import Figure
+from tests.bench import growth, orders, pages, reading, receive, report, search, viewer, worklist
+from tests.bench.measuring import Figure, Say
 
-PARTS = {
+Part = Callable[[Path, int, bool, Say], tuple[list[Figure], list[str]]]
+PARTS: dict[str, Part] = {
     "receive": receive.run,
     "worklist": worklist.run,
     "orders": orders.run,
     "pages": pages.run,
     "reading": reading.run,
+    "viewer": viewer.run,
     "search": search.run,
+    "growth": growth.run,
 }
 REPETITIONS = 5
 
@@ -33,7 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts and two repetitions, for trying")
     parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--studies", type=int, default=growth.COUNTS[1], help="the larger county of the growth part")
     asked = parser.parse_args()
+    parts: dict[str, Part] = {**PARTS, "growth": partial(growth.run, counts=(growth.COUNTS[0], asked.studies))}
     # Servers have process groups of their own and would outlive us: let the blocks that started them end them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
@@ -45,7 +52,7 @@ def main() -> None:
             root = Path(folder) / name
             root.mkdir()
             _say(name)
-            more, said = PARTS[name](root, 2 if asked.quick else REPETITIONS, asked.quick, _say)
+            more, said = parts[name](root, 2 if asked.quick else REPETITIONS, asked.quick, _say)
             figures += more
             notes += said
         load = os.getloadavg()[2]

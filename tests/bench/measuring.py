@@ -32,7 +32,7 @@ class Figure:
 
     what: str
     unit: Unit
-    goal: Goal | None = None
+    goals: tuple[Goal, ...] = ()
     values: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, side: str, value: float) -> None:
@@ -58,17 +58,18 @@ class Figure:
         return ours / theirs if self.unit in RATES else theirs / ours
 
     def verdict(self) -> str:
-        """Whether the goal is reached; empty where there is none or its peer was not there."""
-        if self.goal is None or (self.goal.peer and self.goal.peer not in self.values):
-            return ""
-        if self.goal.peer:
-            have = self.ratio(self.goal.peer)
-            reached, best = have >= self.goal.must, have >= self.goal.aim
-            wanted = f"{self.goal.must:g}× {self.goal.peer}"
+        """Which goals are reached; empty where there is none, or their peers were not there."""
+        return "; ".join(self._verdict(goal) for goal in self.goals if not goal.peer or goal.peer in self.values)
+
+    def _verdict(self, goal: Goal) -> str:
+        if goal.peer:
+            have = self.ratio(goal.peer)
+            reached, best = have >= goal.must, have >= goal.aim
+            wanted = f"{goal.must:g}× {goal.peer}"
         else:
             have = self.middle(HUREN)
-            reached, best = have <= self.goal.must, have <= self.goal.aim
-            wanted = f"{self.goal.must:g} {self.unit}"
+            reached, best = have <= goal.must, have <= goal.aim
+            wanted = f"{goal.must:g} {self.unit}"
         return f"{wanted}: {'reached' if reached else 'not reached'}{', aim too' if best and reached else ''}"
 
 

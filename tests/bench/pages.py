@@ -19,7 +19,7 @@ from tests.peers.ports import LOOPBACK
 from worklist.actions import users
 from worklist.people import HUREN as HUREN_ITSELF
 from worklist.people import open_session
-from worklist.tables import Reading
+from worklist.tables import OutboxRow, Reading
 
 READER: Final = "reader1"
 
@@ -35,8 +35,9 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         ready = len(server.world.rows(Reading, Reading.state == "unread"))
         assert ready == cases, f"{ready} of {cases} cases are open"
         token = server.token(READER)
-        secret = server.database.write(lambda s: _sign_in(s, server.world.users[READER]))
+        secret = server.database.write(lambda s: sign_in(s, server.world.users[READER]))
         server.start()
+        _until_idle(server)
         asked = {
             "page /reading": ("/reading", {"Cookie": f"{COOKIE}={secret}"}),
             "/api/worklist": ("/api/worklist", {"Authorization": f"Bearer {token}"}),
@@ -44,8 +45,8 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         turns: dict[str, Callable[[int], None]] = {}
         for name, (path, headers) in asked.items():
             p50 = Figure(f"Worklist {name}, {cases:,} open cases, p50", "ms")
-            goal = Goal("", 50, 50) if name.startswith("page") else None
-            p95 = Figure(f"Worklist {name}, {cases:,} open cases, p95", "ms", goal)
+            goals = (Goal("", 50, 50),) if name.startswith("page") else ()
+            p95 = Figure(f"Worklist {name}, {cases:,} open cases, p95", "ms", goals)
             figures += [p50, p95]
 
             def turn(
@@ -66,10 +67,18 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
     return figures, []
 
 
-def _sign_in(session: Session, user_id: str) -> str:
+def sign_in(session: Session, user_id: str) -> str:
     """A session's cookie, of somebody whose first password is changed (to one that nobody can type)."""
     users.save_user(session, HUREN_ITSELF, utc_now(), id=user_id, password_hash="none", must_change_password=False)
     return open_session(session, user_id, LOOPBACK, utc_now())
+
+
+def _until_idle(server: Server, seconds: float = 300) -> None:
+    """Wait until nothing is left to do: a county does not complete 5,000 studies in the moment it looks at its list."""
+    end = time.monotonic() + seconds
+    while server.world.rows(OutboxRow, OutboxRow.stage.in_(("due", "leased")), OutboxRow.due_at <= utc_now()):
+        assert time.monotonic() < end, "the server is still busy"
+        time.sleep(1)
 
 
 def _times(port: int, path: str, headers: dict[str, str], number: int) -> list[float]:

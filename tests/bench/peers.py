@@ -7,19 +7,23 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
+from tests.peers import postgres
 from tests.peers.ports import LOOPBACK, answers, free_port
 from tests.peers.process import Process, installed
 
 PACKAGES: Final = {"storescp": "dcmtk", "wlmscpfs": "dcmtk", "Orthanc": "orthanc"}
 DICOMWEB: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+WORKLISTS: Final = Path("/usr/share/orthanc/plugins/libModalityWorklists.so")
+SERVE_FOLDERS: Final = Path("/usr/share/orthanc/plugins/libServeFolders.so")
+POSTGRESQL: Final = Path("/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so")
 NO_DELAY: Final = {"TCP_NODELAY": "1"}  # else DCMTK, and Orthanc with it, stalls 40 ms per message
 
 
@@ -55,6 +59,35 @@ def version(program: str) -> str:
     return found.group(1) if found else "unknown"
 
 
+def missing_postgresql() -> str:
+    """A sentence that says so if Orthanc cannot keep its index in PostgreSQL, else nothing."""
+    if POSTGRESQL.exists():
+        return ""
+    return "Orthanc's PostgreSQL plugin is missing (Debian's package orthanc-postgresql) and left out of this run."
+
+
+def missing_serve_folders() -> str:
+    """A sentence that says so if Orthanc cannot serve files, else nothing."""
+    if SERVE_FOLDERS.exists():
+        return ""
+    return "Orthanc's plugin ServeFolders is missing (Debian's package orthanc) and left out of this run."
+
+
+def serving(files: Path) -> dict[str, Any]:
+    """Settings with which Orthanc serves `files` under /ohif beside its DICOMweb."""
+    return {
+        "Plugins": [str(DICOMWEB), str(SERVE_FOLDERS)],
+        "ServeFolders": {"AllowCache": True, "GenerateETag": True, "Folders": {"/ohif": str(files)}},
+    }
+
+
+def missing_worklists() -> str:
+    """A sentence that says so if Orthanc's worklist plugin is not installed, else nothing."""
+    if WORKLISTS.exists():
+        return ""
+    return "Orthanc's worklist plugin is missing (Debian's package orthanc) and left out of this run."
+
+
 @contextmanager
 def _running(command: list[str | Path], folder: Path, port: int, http_port: int = 0) -> Iterator[Peer]:
     with Process(command, log=folder / "log.txt", cwd=folder, env=NO_DELAY) as process:
@@ -74,8 +107,11 @@ def storescp(folder: Path) -> Iterator[Peer]:
 
 
 @contextmanager
-def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Peer]:
-    """Orthanc with its SQLite index: files flushed (its default), no MD5, no compression; with DICOMweb if asked."""
+def orthanc(
+    folder: Path, *, dicomweb: bool = False, worklists: Path | None = None, settings: Mapping[str, Any] | None = None
+) -> Iterator[Peer]:
+    """Orthanc with its SQLite index: files flushed (its default), no MD5, no compression; with DICOMweb if asked, and
+    with a modality worklist of the files in `worklists`. `settings` are put over ours."""
     folder.mkdir(parents=True)
     port, http_port = free_port(), free_port()
     config = {
@@ -93,12 +129,33 @@ def orthanc(folder: Path, *, dicomweb: bool = False) -> Iterator[Peer]:
         "DicomThreadsCount": 4,
         "DicomAlwaysAllowStore": True,
         "StableAge": 3600,
-        "Plugins": [str(DICOMWEB)] if dicomweb else [],
+        "Plugins": [str(DICOMWEB)] * dicomweb + [str(WORKLISTS)] * (worklists is not None),
+        "Worklists": {"Enable": worklists is not None, "Database": str(worklists or "")},
+        "DicomAlwaysAllowFindWorklist": True,
+        **(settings or {}),
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(config))
     with _running([installed("Orthanc", "orthanc"), file], folder, port, http_port) as peer:
         yield peer
+
+
+@contextmanager
+def orthanc_on_postgresql(folder: Path) -> Iterator[Peer]:
+    """Orthanc with its index in a PostgreSQL of its own (fsync on), files as with SQLite."""
+    with postgres.running() as server, server.database() as url:
+        database = {
+            "EnableIndex": True,
+            "EnableStorage": False,
+            "Host": LOOPBACK,
+            "Port": server.port,
+            "Database": url.rsplit("/", 1)[1],
+            "Username": postgres.USER,
+            "Password": "",
+            "Lock": False,
+        }
+        with orthanc(folder, settings={"Plugins": [str(POSTGRESQL)], "PostgreSQL": database}) as peer:
+            yield peer
 
 
 def instances_of(peer: Peer) -> int:
@@ -119,14 +176,14 @@ def wlmscpfs(folder: Path) -> Iterator[Peer]:
 
 
 @contextmanager
-def python_hl7_server(folder: Path) -> Iterator[Peer]:
-    """Our small server on python-hl7 (`tests/bench/hl7_peer.py`)."""
+def hl7_server(library: str, folder: Path) -> Iterator[Peer]:
+    """Our small server on ``python-hl7`` or ``hl7apy`` (`tests/bench/hl7_peer.py`)."""
     folder.mkdir(parents=True)
     port = free_port()
-    command: list[str | Path] = [sys.executable, "-m", "tests.bench.hl7_peer", str(port), folder / "peer.sqlite3"]
+    command: list[str | Path] = [sys.executable, "-m", "tests.bench.hl7_peer", library, str(port)]
     # Its modules are found from the project's folder, so it is started there.
     root = Path(__file__).parents[2]
-    with Process(command, log=folder / "log.txt", cwd=root) as process:
+    with Process([*command, folder / "peer.sqlite3"], log=folder / "log.txt", cwd=root) as process:
         process.wait_until(lambda: answers(port))
         yield Peer(port, process)
 

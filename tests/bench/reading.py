@@ -28,7 +28,7 @@ SIDE: Final = 512  # pixels of 2 bytes: 525 kB
 READER: Final = "reader1"
 CONNECTIONS: Final = 6  # as many as a browser opens
 FRAME: Final = 2 * SIDE * SIDE
-FRAMES_ACCEPTED: Final = 'multipart/related; type="application/octet-stream"'
+FRAMES_ACCEPTED: Final = 'multipart/related; type="application/octet-stream"; transfer-syntax="*"'  # as OHIF asks
 JSON_ACCEPTED: Final = "application/dicom+json"
 
 
@@ -122,11 +122,13 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
     chance, notes = random.Random(2), []
     size = ct.slices * FRAME / 1e6
     name = f"WADO-RS, CT of {ct.slices} slices"
-    metadata = Figure(f"{name}, series metadata", "ms", Goal(ORTHANC, 3, 5))
-    first = Figure(f"{name}, one frame", "ms", Goal(ORTHANC, 10, 20))
-    rate = Figure(f"{name}, all frames, {CONNECTIONS} connections", "MB/s", Goal(ORTHANC, 10, 20))
-    large_first = Figure(f"WADO-RS, CT of {large.slices:,} slices, metadata and first frame", "ms", Goal("", 200, 200))
-    large_all = Figure(f"WADO-RS, CT of {large.slices:,} slices, all frames", "ms", Goal("", 5000, 5000))
+    metadata = Figure(f"{name}, series metadata", "ms", (Goal(ORTHANC, 3, 5),))
+    first = Figure(f"{name}, one frame", "ms", (Goal(ORTHANC, 10, 20),))
+    rate = Figure(f"{name}, all frames, {CONNECTIONS} connections", "MB/s", (Goal(ORTHANC, 10, 20),))
+    large_first = Figure(
+        f"WADO-RS, CT of {large.slices:,} slices, metadata and first frame", "ms", (Goal("", 200, 200),)
+    )
+    large_all = Figure(f"WADO-RS, CT of {large.slices:,} slices, all frames", "ms", (Goal("", 5000, 5000),))
     with ExitStack() as closing:
         server = Server(folder / "huren")
         closing.callback(server.close)
@@ -138,14 +140,14 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         token = server.token(READER)
         server.start()
         for each in (ct, large):
-            _send(server.dimse_port, "HUREN", each, chance)
-        _wait(server)
+            send(server.dimse_port, "HUREN", each, chance)
+        wait_until_prepared(server, 2)
         sides = [Side(HUREN, server.web_port, {"Authorization": f"Bearer {token}"})]
         if why := peers.missing("Orthanc") or peers.missing_dicomweb():
             notes.append(why)
         else:
             peer = closing.enter_context(peers.orthanc(folder / "Orthanc", dicomweb=True))
-            _send(peer.port, "ORTHANC", ct, chance)
+            send(peer.port, "ORTHANC", ct, chance)
             sides.append(Side(ORTHANC, peer.http_port))
 
         def turn(side: Side, repetition: int) -> None:
@@ -174,20 +176,21 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
     return figures, notes
 
 
-def _send(port: int, called: str, ct: Ct, chance: random.Random) -> None:
+def send(port: int, called: str, ct: Ct, chance: random.Random) -> None:
+    """All slices over one association."""
     scu = Scu(port, CTImageStorage, calling=DEVICE, called=called)
     for number in range(1, ct.slices + 1):
         scu.ask(message(scu, ct.study, number, SIDE, chance))
     scu.release()
 
 
-def _wait(server: Server) -> None:
-    """Until both studies are complete and the metadata of their series is made."""
+def wait_until_prepared(server: Server, studies: int) -> None:
+    """Until all studies are complete and the metadata of their series, one of each, is made."""
     deadline = time.monotonic() + 60
     while True:
         arrivals = [study.arrival for study in server.world.rows(Study)]
         prepared = [series.prepared_instances == series.instances for series in server.world.rows(Series)]
-        if arrivals == ["complete"] * 2 and prepared == [True] * 2:
+        if arrivals == ["complete"] * studies and prepared == [True] * studies:
             return
         assert time.monotonic() < deadline, (arrivals, prepared)
         time.sleep(0.2)

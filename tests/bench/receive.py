@@ -1,4 +1,4 @@
-"""C-STORE: objects of two sizes over one and four associations, beside storescp and Orthanc."""
+"""C-STORE: objects of two sizes over one and four associations, beside storescp and both kinds of Orthanc."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from worklist.tables import Instance, SetAside, Study
 DEVICE: Final = "TS01CT"
 PATIENT: Final = "BENCH"
 ORTHANC: Final = "Orthanc/SQLite"
+DURABLE: Final = "Orthanc/PostgreSQL"  # its index is durable before each answer, as ours is
 STORESCP: Final = "storescp"
 
 
@@ -35,16 +36,25 @@ class Load:
     side: int  # pixels of 2 bytes
     number: int
     associations: int
+    durable: tuple[float, float]  # goal beside Orthanc/PostgreSQL: must, aim
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """What is to be reached beside each Orthanc."""
+        return Goal(DURABLE, *self.durable), Goal(ORTHANC, 1.3, 2)
 
 
 def loads(quick: bool) -> list[Load]:
-    """CT images of 525 kB and of 52 kB, over one and four associations."""
-    large, small = (12, 24) if quick else (100, 240)
+    """CT images of 525 kB and of 52 kB, over one and four associations.
+
+    So many that the first object of a study, which costs as much as fifteen others, does not decide.
+    """
+    large, small = (48, 120) if quick else (100, 240)
     return [
-        Load("CT of 525 kB, 1 association", 512, large, 1),
-        Load("CT of 525 kB, 4 associations", 512, large, 4),
-        Load("CT of 52 kB, 1 association", 161, small, 1),
-        Load("CT of 52 kB, 4 associations", 161, small, 4),
+        Load("CT of 525 kB, 1 association", 512, large, 1, (2, 3)),
+        Load("CT of 525 kB, 4 associations", 512, large, 4, (2, 3)),
+        Load("CT of 52 kB, 1 association", 161, small, 1, (3, 5)),
+        Load("CT of 52 kB, 4 associations", 161, small, 4, (5, 9)),
     ]
 
 
@@ -69,7 +79,7 @@ class Side:
 def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Figure], list[str]]:
     """Measure; returns the figures and what there is to say about them."""
     asked, chance, notes = loads(quick), random.Random(1), []
-    figures = {load.name: Figure(f"C-STORE, {load.name}", "/s", Goal(ORTHANC, 1.3, 2)) for load in asked}
+    figures = {load.name: Figure(f"C-STORE, {load.name}", "/s", load.goals) for load in asked}
     with ExitStack() as closing:
         server = Server(folder / "huren")
         closing.callback(server.close)
@@ -82,17 +92,17 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         sides = [Side(HUREN, server.dimse_port, "HUREN", figures=figures)]
         pids = {HUREN: server.pid}
         held_by: dict[str, peers.Peer] = {}
-        for name, program, start in (
-            (STORESCP, "storescp", peers.storescp),
-            (ORTHANC, "Orthanc", peers.orthanc),
+        for name, program, why, start in (
+            (STORESCP, "storescp", peers.missing("storescp"), peers.storescp),
+            (ORTHANC, "Orthanc", peers.missing("Orthanc"), peers.orthanc),
+            (DURABLE, "Orthanc", peers.missing("Orthanc") or peers.missing_postgresql(), peers.orthanc_on_postgresql),
         ):
-            if why := peers.missing(program):
+            if why:
                 notes.append(why)
                 continue
-            held_by[name] = closing.enter_context(start(folder / program))
+            held_by[name] = closing.enter_context(start(folder / name.replace("/", "-")))
             sides.append(Side(name, held_by[name].port, program.upper(), figures=figures))
-        if ORTHANC in held_by:
-            pids[ORTHANC] = held_by[ORTHANC].process.pid
+        pids |= {name: peer.process.pid for name, peer in held_by.items() if name in (ORTHANC, DURABLE)}
         idle = {name: peers.memory(pid) for name, pid in pids.items()}
         for place, load in enumerate(asked):
             turns = {side.name: partial(side.turn, load=load, place=place, chance=chance) for side in sides}

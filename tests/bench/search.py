@@ -133,12 +133,14 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
     ours, theirs, times = (2000, 500, 5) if quick else (100_000, 20_000, 15)
     deep = min(DEEP, theirs // 2)
     names = [*searches(ours), "deep page"]
-    figures = {n: Figure(f"QIDO-RS, {n}, {ours:,} (Orthanc {theirs:,}) studies", "ms", Goal("", 10, 0)) for n in names}
+    figures = {
+        n: Figure(f"QIDO-RS, {n}, {ours:,} (Orthanc {theirs:,}) studies", "ms", (Goal("", 10, 0),)) for n in names
+    }
     notes: list[str] = []
     with ExitStack() as closing:
         server = Server(folder / "huren")
         closing.callback(server.close)
-        _seed(server.world, ours)
+        seed(server.world, ours)
         headers = {"Authorization": f"Bearer {server.token(READER)}"}
         server.start()
         huren = Side(HUREN, server.web_port, ours, headers)
@@ -188,7 +190,7 @@ def _send(port: int, count: int) -> None:
     scu.release()
 
 
-def _seed(world: World, count: int) -> None:
+def seed(world: World, count: int) -> None:
     """Signed cases of the township, as rows: placing 100,000 orders one by one would take half an hour."""
     for first in range(0, count, TOGETHER):
         some = [Examination(n, count) for n in range(first, min(count, first + TOGETHER))]

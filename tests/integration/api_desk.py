@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ MORNING: Final = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 PASSWORD: Final = "correct horse 42"
 CHEAP: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 EVERYTHING: Final = people.SCOPES
+_NOISE: Final = re.compile(r"<!-- [0-9a-f]+ -->$")
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Desk:
     def browser(self, login: str) -> TestClient:
         """Somebody signed in from a browser, whose page knows its CSRF value."""
         client = self.stranger()
-        secret = passwords.sign_in(self.world.database, login, PASSWORD, "testclient", self.now)
+        secret = passwords.sign_in(self.world.database, login, PASSWORD, "testclient", self.now).secret
         client.cookies.set(COOKIE, secret)
         client.headers[CSRF_HEADER] = client.get("/api/me").json()["csrf"]
         return client
@@ -115,3 +117,8 @@ def code_of(answer: Any) -> str:
     assert set(body["error"]) == {"code", "params", "message"}
     assert body["error"]["message"], body
     return str(body["error"]["code"])
+
+
+def text_of(answer: Any) -> str:
+    """A page's text without the random tail of a packed one, see reading_room/packing.py."""
+    return _NOISE.sub("", str(answer.text))

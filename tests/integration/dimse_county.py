@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from gateway.dimse.door import Door
 from gateway.dimse.guard import Limits
 from gateway.store import FolderStore
+from gateway.tls import Identity
 from tests.peers.dcmtk import Scu
 from tests.peers.ports import LOOPBACK
 from worklist.database import Database, sqlite_url
@@ -69,15 +70,41 @@ class County:
 
 
 @contextmanager
-def county(folder: Path, *, limits: Limits | None = None, character_set_out: str = "GB18030") -> Iterator[County]:
-    """Run a county in `folder`: one township, whose CT1 calls from the loopback address."""
+def county(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    character_set_out: str = "GB18030",
+    identity: Identity | None = None,
+    stock: bool = False,
+    **settings: Any,
+) -> Iterator[County]:
+    """Run a county in `folder`: one township, whose CT1 calls from the loopback address. `settings` are its columns.
+
+    With `identity`, the door also listens over TLS; with `stock`, pynetdicom receives the objects.
+    """
     database = Database(sqlite_url(folder / "huren.db"))
     Base.metadata.create_all(database.engine)
     store = FolderStore(folder / "objects")
-    door = Door(database, store, now, host=LOOPBACK, port=0, limits=limits)
+    door = Door(
+        database,
+        store,
+        now,
+        host=LOOPBACK,
+        port=0,
+        limits=limits,
+        identity=identity,
+        tls_port=None if identity is None else 0,
+        stock=stock,
+    )
     institution = Institution(code="TOWN", name="河西乡卫生院", created_at=NOW)
     device = Device(
-        name="河西 CT", modality="CT", character_set_in="GB18030", character_set_out=character_set_out, created_at=NOW
+        name="河西 CT",
+        modality="CT",
+        character_set_in="GB18030",
+        character_set_out=character_set_out,
+        created_at=NOW,
+        **settings,
     )
 
     def seed(session: Session) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -29,7 +31,7 @@ from tests.peers.ports import LOOPBACK, answers, free_port
 from tests.peers.process import Process
 from worklist.database import Database, sqlite_url
 from worklist.people import SCOPES, create_token
-from worklist.queries.reports import store_keys
+from worklist.queries.stored import store_keys
 from worklist.tables import Instance
 
 HUREN_PROGRAM = (sys.executable, "-m", "huren.cli")
@@ -40,16 +42,35 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Doors(Protocol):
+    """A server whose doors are open, in however many processes: what those who play against it need."""
+
+    folder: Path
+    world: small_county.World
+    store: FolderStore
+    his: His
+    dimse_port: int
+    mllp_port: int
+
+    def token(self, login: str) -> str:
+        """An API token with every scope."""
+
+    def client(self, login: str) -> httpx.Client:
+        """The HTTP API as this person."""
+
+
 class Server:
     """`huren serve` on a data folder of its own, with the county of `tests.world` and a HIS for TS01."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the county; nothing is started yet."""
+    def __init__(self, folder: Path, password_hash: str = "", database_url: str = "") -> None:
+        """Make the county, everybody with the same password; nothing is started yet. `database_url`: a PostgreSQL
+        database instead of the SQLite file in the data folder."""
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(parents=True)
-        self.database = Database(sqlite_url(self.data / "huren.sqlite3"))
-        self.world = small_county.build(self.database, utc_now())
+        self.database_url = database_url
+        self.database = self._open()
+        self.world = small_county.build(self.database, utc_now(), password_hash=password_hash)
         seals.prepare(self.data / "seals", self.world)
         self.store = FolderStore(self.data / "objects")
         self.his = His()
@@ -58,6 +79,24 @@ class Server:
         self.starts: list[float] = []  # seconds that each start took until all doors answered
         self._tokens: dict[str, str] = {}
         self._process: Process | None = None
+
+    def _open(self) -> Database:
+        return Database(self.database_url or sqlite_url(self.data / "huren.sqlite3"))
+
+    def lose_everything(self, database_url: str = "", *, but_objects: bool = False) -> None:
+        """The machine is gone: data folder and database; `database_url` is the new, empty one."""
+        assert not self.is_running
+        self.database.close()
+        for path in self.data.iterdir():
+            if path.is_dir() and not (but_objects and path.name == "objects"):
+                shutil.rmtree(path)
+            elif path.is_file():
+                path.unlink()
+        self.database_url = database_url
+
+    def look_again(self) -> None:
+        """Look at the database that was restored."""
+        self.database = self.world.database = self._open()
 
     @property
     def address(self) -> str:
@@ -71,6 +110,11 @@ class Server:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and neither killed nor ended since."""
+        return self._process is not None and self._process.is_running
+
+    @property
     def output(self) -> str:
         """What it has printed so far, over all starts."""
         return (self.folder / "server.log").read_text("utf-8", errors="replace")
@@ -82,8 +126,11 @@ class Server:
             "HUREN_DATA": str(self.data),
             "HUREN_WEB_PORT": str(self.web_port),
             "HUREN_DIMSE_PORT": str(self.dimse_port),
+            "HUREN_DIMSE_TLS_PORT": "0",
+            "HUREN_MLLP_TLS_PORT": "0",
             "HUREN_MLLP_PORT": str(self.mllp_port),
             "HUREN_RESERVE": "0",
+            **({"HUREN_DATABASE": self.database_url} if self.database_url else {}),
         }
 
     def start(self) -> float:
@@ -147,9 +194,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, logins: tuple[str, ...] = ()) -> Iterator[Server]:
-    """A server that is running; `logins` get tokens."""
-    server = Server(folder)
+def serving(folder: Path, *, logins: tuple[str, ...] = (), password_hash: str = "") -> Iterator[Server]:
+    """A server that is running; `logins` get tokens, and everybody the password."""
+    server = Server(folder, password_hash)
     try:
         for login in logins:
             server.token(login)
@@ -209,14 +256,34 @@ def kill_under(server: Server, load: list[Callable[[], None]], progress: Count, 
 
 
 def storage_faults(server: Server) -> list[str]:
-    """What is wrong with database and store, one line each: nothing may be, whatever was killed."""
+    """What is wrong with database and store, one line each: nothing may be, whatever was killed.
+
+    A running server may be at work: what it is writing at this moment is not left, so this looks again for a while.
+    """
+    return _until_none(lambda: _storage_faults(server))
+
+
+def orphan_faults(server: Server) -> list[str]:
+    """Whether `huren reconcile` names exactly the objects that no row refers to, and misses nothing."""
+    return _until_none(lambda: _orphan_faults(server))
+
+
+def _until_none(look: Callable[[], list[str]], seconds: float = 20) -> list[str]:
+    deadline = time.monotonic() + seconds
+    while (faults := look()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return faults
+
+
+def _storage_faults(server: Server) -> list[str]:
     faults = []
-    with contextlib.closing(sqlite3.connect(_database_file(server))) as connection:
-        found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
-        faults += [f"integrity_check: {line}" for line in found if line != "ok"]
-        faults += [f"foreign key: {row}" for row in connection.execute("PRAGMA foreign_key_check")]
+    if not server.database_url:
+        with contextlib.closing(sqlite3.connect(_database_file(server))) as connection:
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+            faults += [f"integrity_check: {line}" for line in found if line != "ok"]
+            faults += [f"foreign key: {row}" for row in connection.execute("PRAGMA foreign_key_check")]
+    known = server.database.read(store_keys)  # first: bytes are there before their row
     held = set(server.store.keys())
-    known = server.database.read(store_keys)
     faults += [f"a row without bytes: {key}" for key in sorted(known - held)]
     for row in server.world.rows(Instance):
         if row.store_key in held and sha256(server.store.read(row.store_key)).hexdigest() != row.sha256:
@@ -225,14 +292,13 @@ def storage_faults(server: Server) -> list[str]:
     return faults + [f"left half-written: {name}" for name in left]
 
 
-def orphan_faults(server: Server) -> list[str]:
-    """Whether `huren orphans` names exactly the objects that no row refers to, and misses nothing."""
+def _orphan_faults(server: Server) -> list[str]:
     expected = set(server.store.keys()) - server.database.read(store_keys)
-    ran = server.run("orphans")
-    listed = {line.removeprefix("orphan ") for line in ran.stdout.splitlines() if line.startswith("orphan ")}
+    ran = server.run("reconcile")
+    listed = {line.split(" ")[1] for line in ran.stdout.splitlines() if line.startswith("orphan ")}
     if ran.returncode == 0 and listed == expected:
         return []
-    return [f"huren orphans said {ran.stdout!r} {ran.stderr!r}, not {sorted(expected)}"]
+    return [f"huren reconcile said {ran.stdout!r} {ran.stderr!r}, not {sorted(expected)}"]
 
 
 def _database_file(server: Server) -> Path:

@@ -15,7 +15,7 @@ from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
 from interfaces.dicom.objects import part10
-from tests.integration.killing import Count, Server
+from tests.integration.killing import Count, Doors
 from tests.peers.dcmtk import Scu
 from tests.peers.ports import LOOPBACK
 from tests.peers.process import Process, installed
@@ -40,7 +40,7 @@ class Made:
 class Modality:
     """Makes objects, sends them in several ways, and remembers what was acknowledged."""
 
-    def __init__(self, server: Server, chance: random.Random) -> None:
+    def __init__(self, server: Doors, chance: random.Random) -> None:
         self.server = server
         self.chance = chance
         self.made: list[Made] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import hl7
 
-from tests.integration.killing import Count, Server
+from tests.integration.killing import Count, Doors
 from tests.peers.mllp_client import MllpClient, NoAnswer
 from worklist.tables import Message, Order
 
@@ -25,11 +25,26 @@ class Placed:
     message: bytes
 
 
+def order_of(n: int, patient: str) -> Placed:
+    """The `n`th order of TS01's HIS, for the patient with this number there."""
+    placer, control, procedure = f"K{n:06}", f"C{n:06}", PROCEDURES[n % len(PROCEDURES)]
+    segments = (
+        f"MSH|^~\\&|HIS|TS01|HUREN|CH01|20260302093000||ORM^O01|{control}|P|2.4||||||UNICODE UTF-8",
+        f"PID|1||{patient}^^^^MR||测试{patient}||19600102|O",
+        "PV1|1|O",
+        f"ORC|NW|{placer}|||||^^^^^R",
+        f"OBR|1|{placer}||{procedure}^{procedure}^L|||||||||头痛三天||0001^李医生|||||||||||^^^^^R",
+    )
+    return Placed(placer, control, ("\r".join(segments) + "\r").encode())
+
+
 class Orderer:
     """Sends each order until it has an answer, over a new connection after each cut."""
 
-    def __init__(self, server: Server, chance: random.Random) -> None:
+    def __init__(self, server: Doors, chance: random.Random, first: int = 1) -> None:
+        """`first` is the number of the first order."""
         self.server = server
+        self.first = first
         self.chance = chance
         self.placed: list[Placed] = []
         self.answers: dict[str, bytes] = {}  # by placer number, the first answer that arrived
@@ -41,22 +56,10 @@ class Orderer:
         """`number` new orders, for patients some of whom come more than once."""
         made: list[Placed] = []
         for _ in range(number):
-            n = len(self.placed) + len(made) + 1
-            made.append(self._order(n, f"{self.chance.randrange(5000):05}"))
+            n = self.first + len(self.placed) + len(made)
+            made.append(order_of(n, f"{self.chance.randrange(5000):05}"))
         self.placed += made
         return made
-
-    @staticmethod
-    def _order(n: int, patient: str) -> Placed:
-        placer, control, procedure = f"K{n:06}", f"C{n:06}", PROCEDURES[n % len(PROCEDURES)]
-        segments = (
-            f"MSH|^~\\&|HIS|TS01|HUREN|CH01|20260302093000||ORM^O01|{control}|P|2.4||||||UNICODE UTF-8",
-            f"PID|1||{patient}^^^^MR||测试{patient}||19600102|O",
-            "PV1|1|O",
-            f"ORC|NW|{placer}|||||^^^^^R",
-            f"OBR|1|{placer}||{procedure}^{procedure}^L|||||||||头痛三天||0001^李医生|||||||||||^^^^^R",
-        )
-        return Placed(placer, control, ("\r".join(segments) + "\r").encode())
 
     def load(self, number: int, connections: int = 3) -> list[Callable[[], None]]:
         """`number` new orders over several connections at once, until the first cut of each."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.integration.killing import Server
 from tests.peers.process import Process, installed
 
-# fsync of the file and of its folder, the rename between them, SQLite's writes and its sync of the log, and the answer.
+# fsync of files and folders, the rename of a document, SQLite's writes and its sync of the log, and the answer.
 CALLS = ("fsync", "rename", "pwrite64", "fdatasync", "sendto")
 CALLS_OF_DATABASE = ("pwrite64", "fdatasync", "sendto")  # an order makes no file
 

@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 
 from gateway.dimse.door import Door
 from gateway.store import FolderStore
+from gateway.tls import Identity
 from tests.integration.api_desk import Desk, open_desk
 from tests.integration.dimse_county import ct_slice
 from tests.peers.dcmtk import Scu
 from tests.peers.ports import LOOPBACK, free_port
 from tests.world import Placed
-from worklist.actions import configuration
+from worklist.actions import device_settings
+from worklist.facts import OPERATIONS
 from worklist.people import HUREN
 from worklist.tables import Order, PatientIdentifier, Study
 
@@ -52,10 +54,10 @@ class Retrieving:
             "name": claimed,
             "institution_ids": [world.institutions[town] for town in towns],
             "addresses": [{"door": "dimse", "address": LOOPBACK, "claimed": claimed, "port": port}],
-            "may_retrieve": True,
+            "operations": list(OPERATIONS),
             **settings,
         }
-        return world.do(configuration.save_device, HUREN, fields, world.now).id
+        return world.do(device_settings.save_device, HUREN, fields, world.now).id
 
     def scanned(self, placed: Placed, images: int = 1, **says: Any) -> str:
         """Objects of an order, stored by the township's modality; the Study Instance UID is returned."""
@@ -110,10 +112,19 @@ class Retrieving:
 
 
 @contextmanager
-def open_county(folder: Path) -> Iterator[Retrieving]:
-    """A county in `folder` whose workstations TS01WS and TS02WS may retrieve."""
+def open_county(folder: Path, identity: Identity | None = None) -> Iterator[Retrieving]:
+    """A county in `folder` whose workstations TS01WS and TS02WS may retrieve; with `identity`, its door also listens
+    over TLS."""
     with open_desk(folder) as desk:
-        door = Door(desk.web.database, desk.web.store, lambda: desk.now, host=LOOPBACK, port=0)
+        door = Door(
+            desk.web.database,
+            desk.web.store,
+            lambda: desk.now,
+            host=LOOPBACK,
+            port=0,
+            identity=identity,
+            tls_port=None if identity is None else 0,
+        )
         door.start()
         try:
             county = Retrieving(desk, door, folder, free_port())

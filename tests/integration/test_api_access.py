@@ -280,7 +280,7 @@ def test_a_first_run_password_opens_nothing_but_its_own_change(desk: Desk) -> No
     assert "password_hash" not in made.text
     database = desk.world.database
     client = desk.stranger()
-    client.cookies.set(COOKIE, passwords.sign_in(database, "new.doctor", "first run 99", "testclient", desk.now))
+    client.cookies.set(COOKIE, passwords.sign_in(database, "new.doctor", "first run 99", "testclient", desk.now).secret)
     for address in ("/api/me", "/api/orders"):
         refused = client.get(address)
         assert (refused.status_code, code_of(refused)) == (403, "password_must_change")
@@ -293,7 +293,9 @@ def test_a_first_run_password_opens_nothing_but_its_own_change(desk: Desk) -> No
     passwords.change(database, actor, "first run 99", "another one 77", desk.now, CHEAP)
     assert client.get("/api/me").status_code == 401  # all sessions ended
     client.cookies.clear()
-    client.cookies.set(COOKIE, passwords.sign_in(database, "new.doctor", "another one 77", "testclient", desk.now))
+    client.cookies.set(
+        COOKIE, passwords.sign_in(database, "new.doctor", "another one 77", "testclient", desk.now).secret
+    )
     assert client.get("/api/orders").status_code == 200
 
 
@@ -338,7 +340,8 @@ def _order() -> dict[str, object]:
 def test_a_page_that_only_polls_does_not_keep_an_idle_session_alive(desk: Desk) -> None:
     left, used = desk.browser("tech1"), desk.browser("tech1")
     page = left.get("/orders").text
-    assert page.count("hx-get=") == page.count(f'hx-headers=\'{{"{POLL_HEADER}": "1"}}\'') == 2  # list and banner
+    asks = page.count("hx-get=")
+    assert asks == page.count(f'hx-headers=\'{{"{POLL_HEADER}": "1"}}\'') == 3  # the list, the bell and the banner
     poll = {"HX-Request": "true", POLL_HEADER: "1"}
     for _turn in range(3):
         assert left.get("/alarm", headers=poll).status_code == 200

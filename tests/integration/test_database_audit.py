@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
 
+from tests.integration.growing import multiply, plan_of
 from tests.world import World
 from worklist import audit
 from worklist.tables import AuditRow, AuditSeal, Transition
@@ -25,6 +27,35 @@ def test_an_untouched_chain_holds_and_goes_on(world: World) -> None:
     assert world.database.read(audit.broken_link) is None  # rows that wait for their seal break nothing
     assert world.database.write(audit.seal) > 0
     assert world.database.read(audit.broken_link) is None
+
+
+def test_a_row_that_commits_late_is_chained_when_it_is_seen(world: World) -> None:
+    """Among the last keys at the next turn, and behind them at the next look at everything."""
+    rows = _sealed(world)
+    first, near = rows[0].seq, rows[-3].seq
+    behind = rows[-1].seq - first
+
+    def forget(session: Session) -> None:  # as if these two had not been committed yet
+        session.execute(delete(AuditSeal).where(AuditSeal.audit_seq.in_((first, near))))
+
+    world.do(forget)
+    assert world.do(audit.seal, late=behind) == 1
+    assert world.do(audit.seal, late=behind) == 0
+    assert world.do(audit.seal, late=None) == 1
+    assert sorted(seal.audit_seq for seal in world.rows(AuditSeal)) == [row.seq for row in rows]
+
+
+def test_a_turn_of_the_sealer_does_not_read_what_was_chained(world: World) -> None:
+    _sealed(world)
+    multiply(world, {"audit": {"seq": "1000 + {n}"}, "audit_seal": {"seq": "1000 + {n}", "audit_seq": "1000 + {n}"}})
+    plan = plan_of(world, lambda: world.ask(audit.seal))
+    if world.database.is_sqlite:
+        [row] = [line for line in plan.splitlines() if " audit USING" in line]
+        assert row.endswith("SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)"), plan
+        assert "audit_seal USING INDEX" in plan or "audit_seal USING COVERING INDEX" in plan, plan
+    else:
+        assert "Seq Scan" not in plan, plan
+        assert "Index Cond: (seq > " in plan, plan
 
 
 @pytest.mark.parametrize("column", ["actor", "action", "why", "patient_id"])

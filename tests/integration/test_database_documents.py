@@ -12,6 +12,7 @@ from worklist.actions import corrections, linking, printing, reports
 from worklist.errors import Broken, Conflict, Forbidden, NotFound
 from worklist.facts import ReportDocument as Document
 from worklist.queries import reports as issued
+from worklist.queries.stored import store_keys
 from worklist.rules.matching import OTHER_HOSPITAL
 from worklist.rules.objects import ENCAPSULATED_PDF, ENHANCED_SR
 from worklist.tables import Instance, ReportDocument, ReportPrint, ReportVersion, Series
@@ -40,7 +41,7 @@ def test_rows_of_all_documents_come_with_the_version(world: World) -> None:
     assert {(s.modality, s.number, s.instances) for s in series} == {("SR", 9001, 1), ("DOC", 9002, 1)}
     after = world.study_now(study_id)
     assert (after.instances, after.arrival, after.last_at) == (before.instances, before.arrival, before.last_at)
-    keys = world.ask(issued.store_keys)
+    keys = world.ask(store_keys)
     assert keys >= {version.document_key, *(row.store_key for row in rows)}
 
 

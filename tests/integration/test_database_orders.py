@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.world import World
-from worklist.actions import configuration, orders
+from worklist.actions import code_mapping, device_settings, order_changes, orders
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import OrderRequest, PatientFacts, PersonName, WorklistQuery
 from worklist.people import HUREN
@@ -19,7 +19,7 @@ from worklist.tables import Order, Patient, SetAside, Transition
 
 def _on_worklist(world: World, device: str = "TS01CT") -> list[str]:
     known = world.device(device)
-    items = world.ask(device_queries.worklist_items, known, WorklistQuery(), world.now)
+    items, _ = world.ask(device_queries.worklist_items, known, WorklistQuery(), world.now)
     return [item.accession_number for item in items]
 
 
@@ -150,7 +150,7 @@ def test_an_unmapped_code_waits_until_the_admin_maps_it(world: World) -> None:
     assert _on_worklist(world) == []
     device, procedure = world.devices["HIS|TS01"], world.procedures["CT-HEAD"]
     admin = world.actor("admin")
-    count = world.do(configuration.map_code, admin, device, "0712", procedure, world.now)
+    count = world.do(code_mapping.map_code, admin, device, "0712", procedure, world.now)
     assert count == 2
     assert sorted(_on_worklist(world)) == sorted(answer.accession_number for answer in waiting)
     other = world.one(Order, Order.accession_number == elsewhere.accession_number)
@@ -163,7 +163,7 @@ def test_an_order_scheduled_for_tomorrow_answers_tomorrow(world: World) -> None:
     known = world.device("TS01CT")
     for day, expected in (("20260302", 0), ("20260303", 1)):
         query = WorklistQuery(date_from=day, date_to=day)
-        found = world.ask(device_queries.worklist_items, known, query, world.now)
+        found, _ = world.ask(device_queries.worklist_items, known, query, world.now)
         assert len(found) == expected
 
 
@@ -181,7 +181,7 @@ def test_a_senders_own_number_is_used_only_where_it_is_trusted(world: World) -> 
     assert world.order(accession_number="TS0001").accession_number != "TS0001"
     fields = {"trusts_sender_accession": True}
     device = world.devices["HIS|TS01"]
-    world.do(configuration.save_device, HUREN, fields, world.now, id=device)
+    world.do(device_settings.save_device, HUREN, fields, world.now, id=device)
     assert world.order(accession_number="TS0001").accession_number == "TS0001"
     taken = world.request("P9", procedure_code="CT-HEAD", accession_number="TS0001")
     assert (taken.answer, taken.reason) == ("UA", "accession_number_taken")
@@ -191,7 +191,7 @@ def test_a_senders_own_number_is_used_only_where_it_is_trusted(world: World) -> 
 def test_our_own_numbers_pass_by_one_that_a_trusted_sender_has_used(world: World) -> None:
     fields = {"trusts_sender_accession": True}
     device = world.devices["HIS|TS01"]
-    world.do(configuration.save_device, HUREN, fields, world.now, id=device)
+    world.do(device_settings.save_device, HUREN, fields, world.now, id=device)
     ours = world.order().accession_number
     following = ours[:-1] + chr(ord(ours[-1]) + 1)
     assert world.order(accession_number=following).accession_number == following
@@ -218,8 +218,8 @@ def test_a_person_gives_up_an_order_whose_examination_was_broken_off(world: Worl
     assert world.order_now(placed).note == "step_discontinued"
     by = world.actor("tech1")
     with pytest.raises(BadInput, match="reason_missing"):
-        world.do(orders.abandon, by, placed.id, " ", world.now)
-    world.do(orders.abandon, by, placed.id, "病人拒绝", world.now)
+        world.do(order_changes.abandon, by, placed.id, " ", world.now)
+    world.do(order_changes.abandon, by, placed.id, "病人拒绝", world.now)
     assert world.order_now(placed).state == "cancelled"
     last = world.rows(Transition, Transition.thing_id == placed.id)[-1]
     assert (last.verb, last.actor, last.why) == ("abandon", "tech1", "病人拒绝")
@@ -230,10 +230,10 @@ def test_an_order_that_is_being_read_is_not_given_up(world: World) -> None:
     world.ready(placed)
     by = world.actor("tech1")
     with pytest.raises(Conflict, match="order_is_being_read"):
-        world.do(orders.abandon, by, placed.id, "病人拒绝", world.now)
+        world.do(order_changes.abandon, by, placed.id, "病人拒绝", world.now)
     foreign = world.actor("tech2")
     with pytest.raises(NotFound):
-        world.do(orders.abandon, foreign, placed.id, "病人拒绝", world.now)
+        world.do(order_changes.abandon, foreign, placed.id, "病人拒绝", world.now)
 
 
 def test_an_order_after_its_images_picks_them_up_from_the_bin(world: World) -> None:

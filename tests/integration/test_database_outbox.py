@@ -113,3 +113,62 @@ def test_pauses_grow_and_are_capped() -> None:
     assert pauses == sorted(pauses)
     assert pauses[-1] == 600
     assert outbox.pause(10_000).total_seconds() == 600
+
+
+def _offer(world: World, after: timedelta = timedelta(0)) -> list[int]:
+    return [o.seq for o in world.do(outbox.offer, world.now + after, ("job",), limit=10)]
+
+
+def test_an_offered_row_is_taken_once(world: World) -> None:
+    _put(world, "a")
+    (seq,) = _offer(world)
+    assert _offer(world) == []
+    assert _claim(world) == []
+    taken = world.do(outbox.take, seq, "w1", world.now)
+    assert taken is not None
+    assert (taken.thing_id, taken.attempts) == ("a", 1)
+    assert world.do(outbox.take, seq, "w2", world.now) is None  # the queue told it twice
+    assert world.do(outbox.finish, seq, "w1")
+    assert world.do(outbox.take, seq, "w2", world.now) is None
+
+
+def test_an_offer_that_was_lost_is_made_again(world: World) -> None:
+    _put(world, "a")
+    first = _offer(world)
+    assert _offer(world, outbox.OFFER) == []
+    assert _offer(world, outbox.OFFER + timedelta(seconds=1)) == first
+    world.do(outbox.withdraw_offers, first)
+    assert _offer(world) == first
+
+
+def test_offers_keep_the_order_of_a_key(world: World) -> None:
+    _put(world, "a", "b", order_key="k")
+    (seq,) = _offer(world)
+    assert _offer(world) == []  # b waits for a
+    assert world.do(outbox.take, seq, "w1", world.now) is not None
+    assert _offer(world) == []
+    world.do(outbox.finish, seq, "w1")
+    (second,) = _offer(world)
+    assert second > seq
+
+
+def test_a_queue_has_room_for_so_many_offers(world: World) -> None:
+    assert world.ask(outbox.room_for, world.now, ("job",), 3) == 0  # nothing is due
+    _put(world, "a", "b", "c", "d", "e")
+    assert world.ask(outbox.room_for, world.now, ("job",), 3) == 3
+    assert len(world.do(outbox.offer, world.now, ("job",), limit=2)) == 2
+    assert world.ask(outbox.room_for, world.now, ("job",), 3) == 1
+    assert world.ask(outbox.room_for, world.now, ("another",), 3) == 0
+    later = world.now + outbox.OFFER + timedelta(seconds=1)
+    assert world.ask(outbox.room_for, later, ("job",), 3) == 3
+
+
+def test_a_renewed_lease_lasts(world: World) -> None:
+    _put(world, "a")
+    row = _claim(world)[0]
+    half = outbox.LEASE / 2
+    assert world.do(outbox.renew, row.seq, "w1", world.now + half)
+    assert not world.do(outbox.renew, row.seq, "w2", world.now + half)
+    assert _claim(world, "w2", outbox.LEASE + half / 2) == []
+    assert world.do(outbox.finish, row.seq, "w1")
+    assert not world.do(outbox.renew, row.seq, "w1", world.now + half)

@@ -10,7 +10,7 @@ from tests.world import TEXT, World
 from worklist.actions import handing, readings
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import ReportText
-from worklist.queries import readings as reading_queries
+from worklist.queries import reading_list
 from worklist.tables import AuditRow, Order, Reading, ReportVersion, Study
 
 OTHER = ReportText("右肺上叶结节。", "右肺结节，建议复查。")
@@ -262,7 +262,7 @@ def test_the_list_shows_the_most_urgent_first_and_pages_without_gaps(world: Worl
     seen: list[str] = []
     after = ""
     while True:
-        page = world.ask(reading_queries.worklist, by, world.now, after=after, limit=2)
+        page = world.ask(reading_list.worklist, by, world.now, after=after, limit=2)
         seen += [row.id for row in page.items]
         after = page.next
         if not after:

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from tests.world import World
-from worklist.actions import handing, linking, reading_making, steps
+from worklist.actions import handing, linking, reading_making, steps, strangers
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import RequestReference
-from worklist.queries import reports as report_queries
+from worklist.queries.stored import store_keys
 from worklist.tables import AuditRow, Instance, Order, Reading, SetAside, Study, StudyOrder
 
 QUIET, LONGEST = timedelta(seconds=60), timedelta(minutes=30)
@@ -193,7 +193,7 @@ def test_the_same_uid_with_other_bytes_is_compared_and_then_kept_aside(world: Wo
     aside = world.one(SetAside)  # one conflict for the study, however many copies
     assert (aside.reason, aside.store_keys) == ("same_uid_other_content", [other.key, third.key])
     assert world.one(Instance).store_key == held.key  # the first copy stays the one that is shown
-    keys = world.database.read(report_queries.store_keys)
+    keys = world.database.read(store_keys)
     assert {held.key, other.key, third.key} <= keys
 
 
@@ -205,6 +205,53 @@ def test_an_object_of_another_patient_never_enters_a_study(world: World) -> None
     assert world.one(Study).instances == 1
     aside = world.one(SetAside)
     assert (aside.reason, aside.store_keys) == ("patient_differs_in_study", [stranger.key])
+
+
+def test_a_person_says_whose_the_other_patients_objects_are(world: World) -> None:
+    """A wrong number: they are the study's, which from then on leaves whole as its patient. Or they are their own."""
+    placed = world.order()
+    study_id = world.receive(world.facts(placed)).study_id
+    assert world.study_now(study_id).coerced is False
+    by = world.actor("admin")
+    said: tuple[tuple[strangers.Into, str], ...] = (("this study", "1OOO1"), ("a study of its own", "10002"))
+    for into, patient in said:
+        facts, stored = world.facts(placed, patient_id=patient), world.stored()
+        world.receive(facts, stored)
+        row = world.one(SetAside, SetAside.state == "waiting")
+        with pytest.raises(BadInput, match="reason_missing"):
+            world.ask(strangers.waiting_strangers, by, row.id, " ")
+        waiting = world.ask(strangers.waiting_strangers, by, row.id, "why")
+        assert waiting.keys == [stored.key]
+        receipt = world.do(strangers.file_stranger, by, row.id, waiting, facts, stored, into, world.now)
+        again = world.do(strangers.file_stranger, by, row.id, waiting, facts, stored, into, world.now)
+        assert (receipt.outcome, again.outcome) == ("stored", "duplicate")
+        world.do(strangers.settle_strangers, by, row.id, into, [receipt.study_id], "why", world.now)
+        assert world.one(SetAside, SetAside.id == row.id).state == "settled"
+        with pytest.raises(Conflict, match="nothing_to_replay"):
+            world.ask(strangers.waiting_strangers, by, row.id, "why")
+    study = world.study_now(study_id)
+    assert (study.instances, study.coerced, study.link) == (2, True, "matched")
+    own = world.study_now(receipt.study_id)
+    assert own.id != study_id
+    assert (own.instances, own.link, own.sent_patient_id) == (1, "unmatched", "10002")
+    linked = world.do(
+        linking.link, world.actor("tech1"), own.id, [world.order(patient=world.patient("10002")).id], "why", world.now
+    )
+    assert linked.link == "matched by a person"
+
+
+def test_a_study_that_is_matched_after_such_filing_leaves_as_its_patient_too(world: World) -> None:
+    first = world.facts()
+    study_id = world.receive(first).study_id
+    other, stored = world.facts(study_instance_uid=first.study_instance_uid, patient_id="1OOO1"), world.stored()
+    world.receive(other, stored)
+    row, by = world.one(SetAside), world.actor("admin")
+    waiting = world.ask(strangers.waiting_strangers, by, row.id, "why")
+    world.do(strangers.file_stranger, by, row.id, waiting, other, stored, "this study", world.now)
+    world.do(strangers.settle_strangers, by, row.id, "this study", [study_id], "why", world.now)
+    world.order(study_instance_uid=first.study_instance_uid)
+    study = world.study_now(study_id)
+    assert (study.link, study.coerced) == ("matched", True)
 
 
 def test_a_person_links_what_the_rule_would_not(world: World) -> None:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from sqlalchemy.orm import Session
 from gateway.deliver import deliver
 from gateway.mllp.framer import FINISH, START
 from gateway.store import FolderStore
+from gateway.tls import Identity
+from tests.peers.certificates import make
 from tests.peers.his import ERROR, REJECT, SILENCE, Answer, His, late
 from tests.peers.ports import LOOPBACK, free_port
 from worklist.actions import deliveries
@@ -78,6 +81,7 @@ class County:
     port: int
     delivery_id: str = ""
     now: datetime = NOW
+    identity: Identity | None = None
 
     def rows(self, table: type[T]) -> list[T]:
         """Every row of a table, in order."""
@@ -155,7 +159,9 @@ class County:
 
     def deliver(self) -> datetime | None:
         """One run of the job."""
-        return deliver(self.database, self.store, self.delivery_id, lambda: self.now, "https://county.example")
+        return deliver(
+            self.database, self.store, self.delivery_id, lambda: self.now, "https://county.example", self.identity
+        )
 
     def ended(self) -> tuple[str, str]:
         """State and reason."""
@@ -367,6 +373,7 @@ def test_a_character_that_the_endpoint_cannot_take_waits_for_a_person(county: Co
     county.set_endpoint(character_set="GB2312")
     assert county.deliver() is None
     assert county.ended() == ("stuck", "unencodable_text")
+    assert county.delivery.error_params == {"character_set": "GB2312", "code_point": "U+5586"}
     assert his.raw == []
 
 
@@ -408,3 +415,66 @@ def test_nothing_is_logged_that_a_patient_would_mind(
 def test_a_delivery_that_nobody_owes_is_nothing_to_do(county: County) -> None:
     county.port = free_port()
     assert deliver(county.database, county.store, "no-such-delivery", lambda: NOW) is None
+
+
+@pytest.mark.parametrize("wish", ["embedded", "link"])
+def test_a_document_that_a_version_does_not_have_is_said_in_the_log(county: County, his: His, wish: str) -> None:
+    county.sign()  # without a PDF, and without a code to verify
+    county.set_endpoint(pdf=wish)
+    county.deliver()
+    assert county.ended() == ("acknowledged", "")
+    (row,) = county.rows(Message)
+    assert row.flags == ["document_not_sent"]
+
+
+def test_the_receivers_words_stay_with_the_delivery(county: County, his: His) -> None:
+    county.sign()
+    his.will(Answer("AR", text="患者不存在"))
+    county.deliver()
+    assert county.delivery.error_params == {"text": "患者不存在"}
+
+
+@pytest.fixture
+def secure(county: County, his: His, tmp_path: Path) -> County:
+    """The HIS speaks TLS and knows our certificate; its own is on the endpoint's record."""
+    ours, theirs = make(tmp_path / "tls", "huren"), make(tmp_path / "tls", "his")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(theirs.certificate, theirs.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(ours.certificate)
+    his.tls = context
+    county.identity = Identity(ours.certificate, ours.key)
+    county.sign()
+    county.set_endpoint(tls=True, trusted=theirs.pem)
+    return county
+
+
+def test_over_tls_both_sides_show_who_they_are(secure: County, his: His) -> None:
+    assert secure.deliver() is None
+    assert secure.ended() == ("acknowledged", "")
+    assert len(his.raw) == 1
+
+
+def test_to_another_certificate_than_the_one_on_record_nothing_is_sent(
+    secure: County, his: His, tmp_path: Path
+) -> None:
+    secure.set_endpoint(trusted=make(tmp_path / "tls", "other").pem)
+    assert secure.deliver() is not None
+    assert secure.ended() == ("retrying", "receiver_certificate_unknown")
+    assert his.raw == []
+
+
+def test_a_receiver_that_does_not_know_us_is_said_so(secure: County, his: His, tmp_path: Path) -> None:
+    stranger = make(tmp_path / "tls", "stranger")
+    secure.identity = Identity(stranger.certificate, stranger.key)
+    assert secure.deliver() is not None
+    assert secure.ended() == ("retrying", "receiver_tls_failed")
+    assert his.raw == []
+
+
+def test_an_endpoint_that_does_not_speak_tls_gets_nothing_in_the_open(secure: County, his: His) -> None:
+    his.tls = None
+    assert secure.deliver() is not None
+    assert secure.ended() == ("retrying", "receiver_tls_failed")
+    assert not any(b"OBX" in raw for raw in his.raw)

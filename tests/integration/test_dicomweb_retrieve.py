@@ -30,12 +30,12 @@ from pydicom.uid import (
 from starlette.testclient import TestClient
 
 from gateway.prepare import prepare_series
-from huren.jobs import Worker
 from tests.integration.api_desk import Desk, code_of, open_desk
 from tests.integration.image_desk import SAMPLES, Sent, phantom, send, served
+from tests.working import worker_of
 from worklist.actions import linking
 from worklist.actions.preparing import note_prepared
-from worklist.queries.reports import store_keys
+from worklist.queries.stored import store_keys
 from worklist.tables import Series
 
 ANY = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
@@ -436,7 +436,7 @@ def test_a_large_study_is_streamed(desk: Desk) -> None:
 
 
 def test_a_complete_study_is_prepared_and_again_after_a_late_object(desk: Desk) -> None:
-    worker = Worker(desk.world.database, desk.web.store, lambda: desk.now)
+    worker = worker_of(desk.world.database, desk.web.store, lambda: desk.now)
 
     def settle() -> Series:
         desk.later(minutes=31)  # longer than the longest wait for more images

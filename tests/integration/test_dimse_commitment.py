@@ -17,19 +17,22 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage
 from pynetdicom import AE, build_role, evt
 from pynetdicom.events import Event
+from pynetdicom.pdu import P_DATA_TF
 from sqlalchemy import update
 
 from gateway.dimse.commitment import THE_INSTANCE
 from gateway.dimse.contexts import COMMITMENT
-from huren.jobs import Worker
+from huren.workers import Worker
 from tests.bench.peers import orthanc
 from tests.integration.dimse_county import ct_slice, wait_for
 from tests.integration.retrieving import Retrieving, open_county
 from tests.peers.ports import LOOPBACK, free_port
-from worklist.queries.administration import stuck_jobs
+from tests.working import worker_of
+from worklist.queries.ledger import stuck_jobs
 from worklist.tables import Commitment, Instance, OutboxRow, SetAside
 
 COMMITTED, FAILURES = 1, 2
+REPORT_ANSWER = bytes.fromhex("00000001 02000000 0081")  # Command Field of an N-EVENT-REPORT-RSP
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def county(tmp_path: Path) -> Iterator[Retrieving]:
 
 @pytest.fixture
 def worker(county: Retrieving) -> Worker:
-    return Worker(county.desk.web.database, county.store, lambda: county.desk.now)
+    return worker_of(county.desk.web.database, county.store, lambda: county.desk.now)
 
 
 class Told:
@@ -50,6 +53,7 @@ class Told:
         self.reports: list[tuple[int, Dataset]] = []
         self.status = status
         self._come = threading.Condition()
+        self._answered = 0
 
     def take(self, event: Event) -> tuple[int, None]:
         """Answer an N-EVENT-REPORT."""
@@ -59,6 +63,18 @@ class Told:
             self.reports.append((request.EventTypeID, event.event_information))
             self._come.notify_all()
         return self.status, None
+
+    def sent(self, event: Event) -> None:
+        """Count the answers that are really on their way."""
+        if isinstance(event.pdu, P_DATA_TF) and REPORT_ANSWER in event.pdu.encode():
+            with self._come:
+                self._answered += 1
+                self._come.notify_all()
+
+    def settle(self) -> None:
+        """Wait for our own answers: pynetdicom's thread dies if its association is released under it."""
+        with self._come:
+            assert self._come.wait_for(lambda: self._answered == len(self.reports), 15), "an answer was not sent"
 
     def wait(self, count: int = 1) -> tuple[int, Dataset]:
         """The latest of `count` reports."""
@@ -90,11 +106,12 @@ def asking(county: Retrieving, told: Told, calling: str = "TS01CT") -> Iterator[
     """A device's association for commitment."""
     ae = AE(calling)
     ae.add_requested_context(COMMITMENT)
-    handlers: Any = [(evt.EVT_N_EVENT_REPORT, told.take)]
+    handlers: Any = [(evt.EVT_N_EVENT_REPORT, told.take), (evt.EVT_PDU_SENT, told.sent)]
     association = ae.associate(LOOPBACK, county.door.port, ae_title="HUREN", evt_handlers=handlers)
     assert association.is_established
     try:
         yield association
+        told.settle()
     finally:
         association.release()
 
@@ -222,8 +239,10 @@ def test_a_transaction_that_is_repeated_is_one(county: Retrieving, worker: Worke
         for _ in range(3):
             assert action(association, information("1.2.9.1", *ct(f"{uid}.1.1"))) == 0x0000
         assert action(association, information("1.2.9.1", *ct("1.2.3.99"))) == 0x0210
-    with asking(county, Told()) as association:  # another device's transactions are its own
+    other = Told()
+    with asking(county, other) as association:  # another device's transactions are its own
         assert action(association, information("1.2.9.1", *ct("1.2.3.99"))) == 0x0000
+        assert other.wait()[0] == FAILURES
     assert len(county.desk.world.rows(Commitment)) == 2
     with listening(told, port, "STATION"):
         worker.run_due()
@@ -296,7 +315,7 @@ def test_a_device_without_a_port_that_did_not_wait(county: Retrieving, worker: W
 
 
 def test_a_device_that_leaves_at_once_is_let_go(county: Retrieving, monkeypatch: pytest.MonkeyPatch) -> None:
-    commitments, told = county.door._commitments, Told()
+    commitments, told = county.door._services._commitments, Told()
     verified = commitments.verified
 
     def slowly(commitment_id: str) -> Any:

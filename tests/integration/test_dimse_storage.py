@@ -18,6 +18,8 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]
 
+from tests.bench.scu import Scu as FastScu
+from tests.bench.scu import store_command
 from tests.integration.dimse_county import NOW, County, county, ct_slice, wait_for
 from tests.peers.dcmtk import dcmdump
 from tests.peers.ports import LOOPBACK
@@ -41,10 +43,11 @@ OFFERS = {
 }
 
 
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[County]:
+@pytest.fixture(params=[False, True], ids=["ours", "stock"])
+def town(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[County]:
+    """Who receives the objects: our reactor, or pynetdicom as it is."""
     (tmp_path / "in").mkdir()
-    with county(tmp_path) as open_county:
+    with county(tmp_path, stock=request.param) as open_county:
         yield open_county
 
 
@@ -114,6 +117,23 @@ def test_big_endian_is_taken_where_a_device_offers_nothing_else(town: County) ->
     assert association.send_c_store(source).Status == 0x0000
     association.release()
     assert_kept_as_sent(town, source)
+
+
+@pytest.mark.parametrize("pdu", [1000, 128 << 10, 300_000, 1 << 20], ids=str)
+def test_an_object_arrives_whole_in_pdus_of_any_length(town: County, inbox: Path, pdu: int) -> None:
+    """Shorter ones and longer ones than what the door reads at once, several in one go."""
+    pixels = bytes(range(256)) * 4096
+    source = ct_slice(inbox, Rows=512, Columns=1024, PixelData=pixels)
+    scu = FastScu(town.door.port, CTImageStorage, calling="CT1", called="HUREN")
+    scu._longest = pdu
+    sent = dcmread(source).SOPInstanceUID
+    for _ in range(2):  # the second is a duplicate, in the same buffer
+        scu.ask(scu.message(store_command(CTImageStorage, sent), dataset_bytes(source)))
+    scu.release()
+    assert_kept_as_sent(town, source)
+    (held,) = town.rows(Instance)
+    assert held.dataset_sha256 == hashlib.sha256(dataset_bytes(source)).hexdigest()
+    assert held.sha256 == hashlib.sha256(town.store.path(held.store_key).read_bytes()).hexdigest()
 
 
 def test_a_study_sent_by_dcmsend_is_one_study(town: County, inbox: Path) -> None:
@@ -261,7 +281,7 @@ def test_a_disk_that_fails_is_never_answered_with_success(
     def fails(*_words: object, **_named: object) -> None:
         raise error
 
-    monkeypatch.setattr(town.store, "put", fails)
+    monkeypatch.setattr(town.store, "begin", fails)
     status, _ = send_raw(town, dataset_bytes(ct_slice(inbox)), instance="1.2.3.4.1")
     assert status == 0xA700
     assert send_raw(town, b"rubbish")[0] == 0xA700
@@ -306,7 +326,7 @@ def test_an_error_that_nobody_thought_of_ends_neither_door_nor_association(
     def broken(*_words: object, **_named: object) -> None:
         raise ZeroDivisionError("patient 王小东")
 
-    monkeypatch.setattr(town.store, "put", broken)
+    monkeypatch.setattr(town.store, "begin", broken)
     assert association.send_c_store(dcmread(file)).Status == 0xC001
     monkeypatch.undo()
     assert association.send_c_store(dcmread(file)).Status == 0x0000
@@ -361,7 +381,7 @@ from gateway.dimse.door import Door
 from gateway.store import FolderStore
 from worklist.database import Database, sqlite_url
 folder = Path(sys.argv[1])
-store = FolderStore(folder / "objects")
+store = FolderStore(folder / "objects", blanks=int(sys.argv[2]))
 store.sweep()
 door = Door(Database(sqlite_url(folder / "huren.db")), store, lambda: datetime.now(UTC), host="127.0.0.1", port=0)
 door.start()
@@ -369,16 +389,37 @@ door.start()
 while not (folder / "stop").exists():
     time.sleep(0.05)
 door.stop()
+store.close()
 """
+FILE, FOLDER = r"/objects/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{32}\.dcm", r"/objects/[0-9a-f]{2}/[0-9a-f]{2}"
+COMMIT_ANSWER = (r"f(data)?sync\(\d+<[^>]*huren\.db-wal>", r"sendto\(\d+<(TCP|socket):")
+RENAMED = (
+    r"openat\(.*/objects/incoming/.*O_EXCL",
+    r"write\(\d+<[^>]*/objects/incoming/",
+    r"rename\(",
+    rf"fsync\(\d+<[^>]*{FILE}>",
+    rf"fsync\(\d+<[^>]*{FOLDER}>",
+)
+BLANK = (
+    rf"openat\(.*{FILE}.*O_EXCL",
+    rf"fsync\(\d+<[^>]*{FOLDER}>",
+    rf"write\(\d+<[^>]*{FILE}>",
+    rf"fsync\(\d+<[^>]*{FILE}>",
+)
 
 
-def test_the_order_of_system_calls_is_write_fsync_rename_fsync_commit_answer(town: County, inbox: Path) -> None:
+@pytest.mark.parametrize(("blanks", "of_the_file"), [(0, RENAMED), (3, BLANK)])
+def test_an_answer_comes_after_bytes_name_and_row_are_flushed(
+    town: County, inbox: Path, blanks: int, of_the_file: tuple[str, ...]
+) -> None:
+    """A file is written and renamed, and both are flushed; or it is named and flushed first, then written and flushed.
+    Then its row is committed, then the device is answered."""
     folder = inbox.parent
     trace = folder / "trace"
     command = [
         installed("strace", "strace"), "-f", "--seccomp-bpf", "-y", "-s", "0", "-o", trace,
         "-e", "trace=fsync,fdatasync,rename,renameat,renameat2,sendto,pwrite64,write,openat",
-        sys.executable, "-c", DOOR, folder,
+        sys.executable, "-c", DOOR, folder, blanks,
     ]  # fmt: skip
     with Process([str(word) for word in command], log=folder / "door.log") as process:
         process.wait_until(lambda: (folder / "port").exists() and (folder / "port").read_text() != "")
@@ -388,35 +429,27 @@ def test_the_order_of_system_calls_is_write_fsync_rename_fsync_commit_answer(tow
         (folder / "stop").touch()
         assert process.wait() == 0
     lines = trace.read_text().splitlines()
-    incoming_at = next(
-        i for i, line in enumerate(lines) if "openat(" in line and "/objects/incoming/" in line and "O_EXCL" in line
-    )
-    tail = lines[incoming_at:]
-    steps = [
-        r"write\(\d+<[^>]*/objects/incoming/",
-        r"fsync\(\d+<[^>]*/objects/incoming/",
-        r"rename\(",
-        r"fsync\(\d+<[^>]*/objects/[0-9a-f]{2}/[0-9a-f]{2}>",
-        r"f(data)?sync\(\d+<[^>]*huren\.db-wal>",
-        r"sendto\(\d+<(TCP|socket):",
-    ]
-    at = 0
+    steps = (*of_the_file, *COMMIT_ANSWER)
+    begin = at = next(i for i, line in enumerate(lines) if re.search(steps[0], line))
     for step in steps:
-        found = next((i for i in range(at, len(tail)) if re.search(step, tail[i])), None)
-        assert found is not None, f"no {step} after line {at}:\n" + "\n".join(tail[:60])
+        found = next((i for i in range(at, len(lines)) if re.search(step, lines[i])), None)
+        assert found is not None, f"no {step} after line {at}:\n" + "\n".join(lines[begin : begin + 60])
         at = found
+    tail = lines[begin:]
     # Nothing was said to the caller between the request and the commit.
-    commit = next(i for i, line in enumerate(tail) if re.search(steps[4], line))
+    commit = next(i for i, line in enumerate(tail) if re.search(COMMIT_ANSWER[0], line))
     assert not [line for line in tail[:commit] if "sendto(" in line]
+    assert all(path.stat().st_size for path in (folder / "objects").rglob("*.dcm"))  # the other blanks are gone
 
 
-def test_kill_in_the_middle_loses_nothing_that_was_acknowledged(town: County, inbox: Path) -> None:
+@pytest.mark.parametrize("blanks", [0, 16])
+def test_kill_in_the_middle_loses_nothing_that_was_acknowledged(town: County, inbox: Path, blanks: int) -> None:
     folder = inbox.parent
     files = [ct_slice(inbox, number, Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2)) for number in range(1, 201)]
     acknowledged: set[str] = set()
     for _ in range(3):
         (folder / "port").unlink(missing_ok=True)
-        with Process([sys.executable, "-c", DOOR, str(folder)], log=folder / "door.log") as process:
+        with Process([sys.executable, "-c", DOOR, str(folder), str(blanks)], log=folder / "door.log") as process:
             process.wait_until(lambda: (folder / "port").exists() and (folder / "port").read_text() != "")
             port = int((folder / "port").read_text())
             sender = subprocess.Popen(

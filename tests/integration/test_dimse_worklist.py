@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityPerformedProcedureStep,
     ModalityWorklistInformationFind,
 )
+from sqlalchemy import update
 
 from interfaces.dicom.charset import read_name
 from interfaces.dicom.worklist import write_worklist_item
@@ -24,7 +26,7 @@ from tests.integration.dimse_county import NOW, County, county
 from tests.peers.ports import LOOPBACK
 from worklist.errors import TryLater
 from worklist.facts import PersonName
-from worklist.tables import Order, Patient, PatientIdentifier, Procedure, ProcedureStep
+from worklist.tables import Order, Patient, PatientIdentifier, Procedure, ProcedureStep, SetAside
 
 STEP = "ScheduledProcedureStepSequence[0]."
 EVERYTHING = (
@@ -53,11 +55,13 @@ def place(
     date: str = "",
     time: str = "",
     station: str = "",
+    discipline: str = "imaging",
+    value: str = "",
 ) -> str:
     """A scheduled order; its accession number is returned."""
     patient = Patient(name=name, name_alphabetic=alphabetic, sex="M", birth_date="19600102", created_at=NOW)
-    patient.identifiers = [PatientIdentifier(issuer="TOWN", value=f"P{number}")]
-    procedure = Procedure(code=f"PROC{number}", name="头颅平扫", modality=modality)
+    patient.identifiers = [PatientIdentifier(issuer="TOWN", value=value or f"P{number}")]
+    procedure = Procedure(code=f"PROC{number}", name="头颅平扫", modality=modality, discipline=discipline)
     town.add(patient, procedure)
     town.add(
         Order(
@@ -68,7 +72,7 @@ def place(
             accession_number=f"A{number}",
             study_instance_uid=f"1.2.826.{number}",
             patient_id=patient.id,
-            patient_value=f"P{number}",
+            patient_value=value or f"P{number}",
             patient_issuer="TOWN",
             procedure_id=procedure.id,
             station_ae=station,
@@ -158,11 +162,119 @@ def test_a_name_the_device_cannot_show_comes_in_letters_and_never_with_question_
         place(town, 1, name="王^小东", alphabetic="Wang^XiaoDong")
         place(town, 2, name="李^四", alphabetic="")
         answers = town.scu().find_worklist("PatientName", "AccessionNumber", folder=tmp_path / "out")
-        assert [str(answer.PatientName) for answer in answers] == ["Wang^XiaoDong"]
+        assert [str(answer.PatientName) for answer in answers] == ["Wang^XiaoDong", "ORDER^A2"]
+        (shown,) = town.rows(SetAside)
+        assert (shown.kind, shown.reason, shown.state) == ("worklist", "worklist_name_as_number", "waiting")
+        assert shown.params["accession_number"] == "A2"
+        town.scu().find_worklist("PatientName", folder=tmp_path / "again")
+        assert len(town.rows(SetAside)) == 1  # told once
 
 
-def modality(town: County, *classes: str) -> Association:
+def test_an_order_whose_number_cannot_be_written_is_left_out_and_shown_to_the_admin(
+    town: County, tmp_path: Path
+) -> None:
+    place(town, 4, name="赵^五", alphabetic="Zhao^Wu", value="P4" + "9" * 70)
+    assert found(town, tmp_path / "out") == ["A1", "A2", "A3"]
+    (shown,) = town.rows(SetAside)
+    assert (shown.reason, shown.params["accession_number"]) == ("worklist_item_left_out", "A4")
+
+
+def test_laboratory_and_pathology_orders_are_on_no_modality_s_worklist(town: County, tmp_path: Path) -> None:
+    place(town, 4, name="赵^五", alphabetic="Zhao^Wu", discipline="laboratory")
+    place(town, 5, name="赵^五", alphabetic="Zhao^Wu", discipline="pathology")
+    place(town, 6, name="赵^五", alphabetic="Zhao^Wu", modality="ECG", discipline="ecg")
+    assert found(town, tmp_path / "out") == ["A1", "A2", "A3", "A6"]
+
+
+def test_an_order_for_another_station_is_not_shown(town: County, tmp_path: Path) -> None:
+    place(town, 4, name="赵^五", alphabetic="Zhao^Wu", station="CT2")
+    place(town, 5, name="钱^六", alphabetic="Qian^Liu", station="CT1")
+    assert found(town, tmp_path / "1") == ["A1", "A2", "A3", "A5"]
+    assert found(town, tmp_path / "2", f"{STEP}ScheduledStationAETitle=CT2") == ["A1", "A2", "A3"]
+
+
+def test_a_renamed_patient_has_the_new_name_at_once(town: County, tmp_path: Path) -> None:
+    def names(folder: str) -> list[str]:
+        answers = town.scu().find_worklist("PatientName", "AccessionNumber=A1", folder=tmp_path / folder)
+        return [str(answer.PatientName) for answer in answers]
+
+    assert names("before") == ["Wang^XiaoDong=王^小东"]
+    changed = update(Patient).where(Patient.name == "王^小东").values(name="王^晓冬", name_alphabetic="Wang^XiaoDong")
+    town.database.write(lambda session: session.execute(changed))
+    assert names("after") == ["Wang^XiaoDong=王^晓冬"]
+
+
+def test_a_merged_patient_has_the_survivor_s_name_and_the_order_keeps_its_study(town: County, tmp_path: Path) -> None:
+    first, second = (next(p for p in town.rows(Patient) if p.name == name) for name in ("王^小东", "李^四"))
+    merge = update(Patient).where(Patient.id == first.id).values(merged_into_id=second.id)
+    town.database.write(lambda session: session.execute(merge))
+    keys = ("PatientName", "StudyInstanceUID", "AccessionNumber=A1")
+    (answer,) = town.scu().find_worklist(*keys, folder=tmp_path / "out")
+    assert (str(answer.PatientName), answer.StudyInstanceUID) == ("Li^Si=李^四", "1.2.826.1")
+    assert found(town, tmp_path / "by name", "PatientName=Li*") == ["A1", "A2"]
+
+
+def test_what_the_device_s_record_insists_on_comes_unasked(tmp_path: Path) -> None:
+    extras = ["00100030", "00102160", "00400100.00400007"]
+    with county(tmp_path, worklist_extras=extras) as town:
+        place(town, 1, name="王^小东", alphabetic="Wang^XiaoDong")
+        (answer,) = town.scu().find_worklist("PatientID", folder=tmp_path / "out")
+        assert answer.PatientBirthDate == "19600102"
+        assert "EthnicGroup" in answer
+        assert "RequestedProcedureDescription" not in answer
+        (step,) = answer.ScheduledProcedureStepSequence
+        assert step["ScheduledProcedureStepDescription"].value == "头颅平扫"
+
+
+def test_a_list_that_is_too_long_ends_with_a_clear_status(
+    town: County, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worklist.queries.devices.LIMIT", 2)
+    association = modality(town)
+    answers = list(association.send_c_find(anything(), ModalityWorklistInformationFind))
+    assert [status.Status for status, _ in answers] == [0xFF00, 0xFF00, 0xA700]
+    assert answers[-1][0].ErrorComment == "more matches than are answered, ask for less"
+    association.release()
+    (shown,) = town.rows(SetAside)
+    assert shown.reason == "worklist_too_long"
+
+
+@pytest.mark.parametrize("longest", [0, 128, 16_384])
+def test_answers_fit_into_the_pdus_that_the_device_takes(town: County, longest: int) -> None:
+    association = modality(town, longest=longest)
+    answers = [a for status, a in association.send_c_find(anything(), ModalityWorklistInformationFind) if a]
+    assert sorted(a.AccessionNumber for a in answers) == ["A1", "A2", "A3"]
+    again = [a for status, a in association.send_c_find(anything(), ModalityWorklistInformationFind) if a]
+    assert len(again) == 3
+    association.release()
+
+
+def test_a_device_that_cancels_gets_no_more_answers(town: County, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4, 124):
+        place(town, number, name="赵^五", alphabetic="Zhao^Wu", date="20260305")
+
+    def slow(*words: Any, **named: Any) -> tuple[bytes, str]:
+        time.sleep(0.01)
+        return write_worklist_item(*words, **named)
+
+    monkeypatch.setattr("gateway.dimse.modality_worklist.write_worklist_item", slow)
+    association = modality(town)
+    statuses: list[int] = []
+    for status, _ in association.send_c_find(anything(), ModalityWorklistInformationFind, msg_id=9):
+        if not statuses:
+            association.send_c_cancel(9, query_model=ModalityWorklistInformationFind)
+        statuses.append(status.Status)
+    assert statuses[-1] == 0xFE00
+    assert 50 <= len(statuses) < 123
+    # The association goes on.
+    monkeypatch.undo()
+    assert len(list(association.send_c_find(anything(), ModalityWorklistInformationFind))) == 124
+    association.release()
+
+
+def modality(town: County, *classes: str, longest: int = 16_382) -> Association:
     ae = AE("CT1")
+    ae.maximum_pdu_size = longest
     for uid in classes or (ModalityWorklistInformationFind, ModalityPerformedProcedureStep):
         ae.add_requested_context(uid)
     association = ae.associate(LOOPBACK, town.door.port, ae_title="HUREN")
@@ -221,7 +333,7 @@ def test_a_query_is_told_when_the_database_is_away(town: County, monkeypatch: py
 def test_a_cancel_is_obeyed(town: County, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, cancelled = threading.Event(), threading.Event()
 
-    def slow(*words: Any, **named: Any) -> Dataset:
+    def slow(*words: Any, **named: Any) -> tuple[bytes, str]:
         begun.set()
         assert cancelled.wait(10)
         return write_worklist_item(*words, **named)

@@ -14,13 +14,20 @@ from worklist.tables import Instance, Order
 
 
 def test_killed_between_bytes_row_and_answer_an_object_is_held_or_sent_again(tmp_path: Path) -> None:
-    """For one object after the other: before its file has its name, before its commit, before its answer."""
+    """For one object after the other: before files are made for it and others, before its own is flushed, before its
+    commit, before its answer."""
     server = Server(tmp_path)
     try:
         server.start()
         modality = Modality(server, random.Random(1))
-        # The first sendto accepts the association, the second is the answer to C-STORE.
-        for call, when, is_held in (("rename", 1, False), ("pwrite64", 1, False), ("sendto", 2, True)):
+        # Two folders are made and the files named in them before an object is flushed. The first sendto accepts the
+        # association, the second is the answer to C-STORE.
+        for call, when, is_held in (
+            ("fsync", 1, False),
+            ("fsync", 4, False),
+            ("fdatasync", 1, False),
+            ("sendto", 2, True),
+        ):
             (made,) = modality.make(1)
             trap = Trap(server, call, when)
             modality.by_pynetdicom([made])()

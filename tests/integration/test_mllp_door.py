@@ -26,7 +26,7 @@ class Echo:
         self.hold = threading.Event()  # "slow" waits for it
         self.slow_began = threading.Event()
 
-    def answer(self, message: bytes, address: str) -> list[bytes]:
+    def answer(self, message: bytes, address: str, certificate: str = "") -> list[bytes]:
         self.taken.append(message)
         if message == b"slow":
             self.slow_began.set()
@@ -35,9 +35,12 @@ class Echo:
             raise RuntimeError("the patient's name")
         return [] if message == b"quiet" else [b"re:" + message]
 
-    def refuse(self, received: bytes, address: str, error: HurenError) -> list[bytes]:
+    def refuse(self, received: bytes, address: str, error: HurenError, certificate: str = "") -> list[bytes]:
         self.refused.append((received, address, error.code))
         return [b"no:" + error.code.encode()]
+
+    def stranger(self, address: str, reason: str) -> None:
+        self.refused.append((b"", address, reason))
 
 
 @contextmanager

@@ -222,6 +222,23 @@ def test_a_line_feed_inside_the_header_does_not_hide_the_control_id(county: Coun
     assert county.rows(Message)[0].control_id == "C1"
 
 
+def test_a_change_of_the_senders_record_holds_from_the_next_message_on(county: County) -> None:
+    assert str(county.ask(order("C1"))["MSA.F1"]) == "AA"  # from here on its record is remembered
+    county.set_device(strict=True)
+    assert str(county.ask(order("C1", placer="P2"))["MSA.F1"]) == "AR"
+    county.set_device(strict=False, operations=["patients"])
+    assert str(county.ask(order("C3", placer="P3"))["MSA.F1"]) == "AR"
+    county.set_device(operations=["orders"], character_set_in="GB18030")
+    county.ask(order("C4", placer="P4", name="李^四", character_set="").encode("gb18030"))
+    assert county.rows(Message)[-1].flags == []
+    county.set_device(enabled=False)
+    assert str(county.ask(order("C5", placer="P5"))["MSA.F1"]) == "AR"
+    assert county.rows(Message)[-1].reason == "unknown_sender"
+    county.set_device(enabled=True)
+    assert str(county.ask(order("C5", placer="P5"))["MSA.F1"]) == "AA"
+    assert [held.placer_number for held in county.rows(Order)] == ["P1", "P4", "P5"]
+
+
 def test_a_strict_sender_may_not_reuse_a_control_id(county: County) -> None:
     county.set_device(strict=True)
     assert msa(county.ask(order("1")))[1] == "AA"
@@ -279,8 +296,8 @@ def test_patient_messages_are_taken(county: County, event: str) -> None:
 @pytest.mark.parametrize(
     ("message", "code", "reason"),
     [
-        (order("C1").replace("ORM^O01", "ADT^A40"), "AR", "message_type_unsupported"),
-        (order("C1").replace("ORM^O01", "ORU^R01"), "AR", "message_type_unsupported"),
+        (order("C1").replace("ORM^O01", "ADT^A34"), "AR", "message_type_unsupported"),
+        (order("C1").replace("ORM^O01", "SIU^S12"), "AR", "message_type_unsupported"),
         (order("C1").replace("|2.4|", "|3.0|"), "AR", "version_unsupported"),
         (order("C1").replace("PID|", "ZID|"), "AE", "segment_missing"),
         (order("C1", character_set="KLINGON"), "AE", "character_set_unsupported"),
@@ -403,7 +420,7 @@ def test_a_fault_of_ours_is_an_error_for_the_sender_and_the_bytes_are_kept(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("王小东")
 
-    monkeypatch.setattr(intake_module, "record_answer", broken)
+    monkeypatch.setattr(intake_module.Visit, "application_answer", broken)  # when all is done but the answer
     answer = county.ask(order("C1"))
     assert msa(answer) == ("ACK", "AE", "C1")
     (row,) = county.rows(Message)
@@ -484,6 +501,16 @@ def test_enhanced_mode_gives_the_answers_that_were_asked_for(
     assert codes(county, order("C1", mode=mode), len(accepted)) == accepted  # the resend too
     assert codes(county, order("C2", mode=mode, control="CA", placer="P9"), len(refused)) == refused
     assert county.count(Order) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("|", ["AR"]), ("AL|AL", ["CR"]), ("AL|NE", ["CR"]), ("SU|AL", ["AR"]), ("NE|AL", ["AR"]), ("NE|NE", [])],
+)
+def test_what_may_not_have_been_kept_is_never_called_safe(county: County, mode: str, said: list[str]) -> None:
+    stranger = order("C1", mode=mode).replace("|HIS|", "|WHO|", 1)
+    assert codes(county, stranger, len(said)) == said
+    assert county.count(Order) == 0
 
 
 def test_two_hundred_silent_connections_do_not_keep_an_honest_order_out(county: County) -> None:

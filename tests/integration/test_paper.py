@@ -30,7 +30,7 @@ def sealed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     pdf = render(issued, [Picture(picture(), "图1"), Picture(picture(9), "图2")], verify_url=PAGE, trial=True)
     seal = Seals(tmp_path / "seals").of("01k0hospital", "云岭县人民医院")
     path = tmp_path / "report.pdf"
-    path.write_bytes(seal.sign(pdf, "E2611220001 v1", NOW))
+    path.write_bytes(seal.seal(pdf, "E2611220001 v1", NOW))
     return path
 
 

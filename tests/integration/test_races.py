@@ -6,16 +6,19 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.world import TEXT, World
+from tests.integration.conftest import NOW
+from tests.world import TEXT, World, build
 from worklist import outbox
 from worklist.actions import corrections, critical, readings, reports, studies, users
-from worklist.errors import Conflict, TryLater
+from worklist.database import Database
+from worklist.errors import Conflict, Forbidden, TryLater
 from worklist.facts import OrderAnswer, ReportText
 from worklist.people import HUREN, Actor
 from worklist.tables import (
@@ -95,6 +98,29 @@ def test_fifty_readers_claim_one_case(world: World, crowd: list[Actor]) -> None:
         refusals = Counter(answer.code for answer in answers if isinstance(answer, Conflict))
         assert refusals == {"held_by_another": CROWD - 1}
         assert world.reading(reading_id).holder_id == _winners(answers)[0].holder_id
+
+
+def test_a_case_that_is_handed_on_while_somebody_claims_it_is_the_next_one_s(postgres_url: str) -> None:
+    """SQLite has one writer at a time; on PostgreSQL the case may be another's work between the look and the lease."""
+    with closing(Database(postgres_url)) as database:
+        world = build(database, NOW)
+        reading_id, late = world.ready(), world.actor("reader2")
+
+        def hand_on() -> None:
+            world.write("reader1", reading_id)
+            world.submit("reader1", reading_id)
+
+        def work(session: Session) -> None:
+            seen = readings.get(session, late, reading_id)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(hand_on).result()
+            assert seen.state == "unread"
+            readings.claim(session, late, reading_id, world.now)
+
+        with pytest.raises(Forbidden):
+            database.write(work)
+        assert world.reading(reading_id).holder_id is None
+        world.claim("senior1", reading_id)
 
 
 def test_fifty_writings_on_one_revision(world: World) -> None:
@@ -232,6 +258,45 @@ def test_ten_associations_of_one_new_study_are_all_counted(world: World) -> None
     assert (len(_winners(answers)), study.instances) == (40, 40)
     assert len(world.rows(Instance)) == 40
     assert len(world.rows(Reading)) == 1
+
+
+def test_one_object_uid_in_two_studies_at_once_is_held_once(world: World) -> None:
+    """The first is shown, the other one is to be compared, and then set aside: never both in a search."""
+    first, second = world.order("CT-HEAD"), world.order("CT-CHEST")
+    for placed in (first, second):  # so that the usual way is taken, too
+        world.receive(world.facts(placed))
+    for number in range(20):
+        uid = f"1.2.826.0.9.{number}"
+        made = [world.facts(placed, sop_instance_uid=uid) for placed in (first, second)]
+        answers = [a for a in _at_once([partial(world.receive, f) for f in made]) if not isinstance(a, Conflict)]
+        assert sorted(a.outcome for a in answers) == ["compare", "stored"]
+        assert len(world.rows(Instance, Instance.sop_instance_uid == uid)) == 1
+        late = made[[a.outcome for a in answers].index("compare")]
+        assert world.receive(late, same_as_held=False).outcome == "conflict"
+    assert {row.reason for row in world.rows(SetAside)} == {"same_uid_other_content"}
+    counted = sum(study.instances for study in world.rows(Study))
+    assert counted == len(world.rows(Instance)) == 22
+
+
+def test_the_same_unusable_object_on_many_associations_is_one_row(world: World) -> None:
+    device = world.device("TS01CT")
+
+    def put(key: str) -> bool:
+        return world.do(studies.set_aside_object, device, key, "not_a_dicom_object", {}, world.now, digest="a" * 64)
+
+    told = _at_once([partial(put, f"objects/bad{number}") for number in range(8)])
+    assert sorted(told) == [False] * 7 + [True]  # type: ignore[type-var]
+    row = world.one(SetAside)
+    assert row.store_keys == [f"objects/bad{told.index(True)}"]
+    assert world.do(studies.set_aside_object, device, "objects/z", "not_a_dicom_object", {}, world.now, digest="b" * 64)
+    world.do(studies.settle_set_aside, world.actor("admin"), row.id, True, "a test", world.now)
+    assert put("objects/again"), "what was dismissed says nothing of what comes later"
+
+
+def test_an_object_of_nobody_on_many_associations_is_one_row(world: World) -> None:
+    facts = [world.facts(study_instance_uid="1.2.3.77") for _ in range(6)]
+    _at_once([partial(world.receive, f, device="MOBILE") for f in facts])
+    assert len(world.one(SetAside).store_keys) == 6
 
 
 def test_late_images_by_many_associations_are_all_taken_and_make_one_task(world: World) -> None:

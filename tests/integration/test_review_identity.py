@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tests import world
 from tests.world import Placed, World
-from worklist.actions import configuration, critical, handing, linking, patients, reading_making
+from worklist.actions import code_mapping, configuration, critical, handing, linking, patients, reading_making
 from worklist.database import Database, sqlite_url
 from worklist.errors import BadInput, Conflict
 from worklist.facts import Identifier, PatientFacts, PersonName, ReportText, RequestReference, Sex
@@ -55,12 +55,13 @@ def test_one_study_that_names_orders_of_two_issuers_waits_for_a_person(county: W
     assert not county.rows(StudyOrder)
 
 
-def test_a_cancellation_that_names_another_patient_is_refused(county: World) -> None:
+def test_a_cancellation_that_names_another_patient_touches_nothing(county: World) -> None:
     placed = county.order(placer_number="PX")
     other = county.patient("99999", "别人", "F", "20000101")
     answer = county.request("PX", "CA", patient=other)
-    assert (answer.answer, answer.reason) == ("UC", "order_is_for_another_patient")
-    assert county.order_now(placed).state == "scheduled"
+    assert (answer.answer, answer.reason) == ("UC", "cancellation_of_another_patient")
+    order = county.order_now(placed)
+    assert (order.state, order.note) == ("scheduled", "")
     assert county.request("PX", "CA").accepted
 
 
@@ -98,7 +99,7 @@ def test_images_that_came_before_their_order_match_when_its_code_is_mapped(count
     study_id = county.receive(county.facts(study_instance_uid=uid)).study_id
     assert county.request("PM", procedure_code="ZZZ", study_instance_uid=uid).waiting
     ids = county.devices["HIS|TS01"], "ZZZ", county.procedures["CT-HEAD"]
-    assert county.do(configuration.map_code, HUREN, *ids, NOW) == 1
+    assert county.do(code_mapping.map_code, HUREN, *ids, NOW) == 1
     assert county.study_now(study_id).link == "matched"
 
 

@@ -126,6 +126,77 @@ def test_dicomweb_client_stores_and_a_broken_sender_leaves_nothing_half(desk: De
         assert {row.number for row in desk.world.rows(Instance)} == {1, 2, 3, 4, 5, 6, 7}
         assert len(list(desk.web.store.keys())) == 7
 
+        def broken() -> list[AuditRow]:
+            rows = desk.world.rows(AuditRow, AuditRow.action == "objects stored")
+            return [row for row in rows if "broken_off" in row.detail]
+
+        while not broken() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (noted,) = broken()
+        assert noted.detail == {"objects": 1, "broken_off": True}
+
+
+def test_a_body_that_breaks_off_says_in_the_log_what_was_kept(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    client = desk.program("tech1", "store")
+    whole = body(discs.image(1, PatientName="Verborgen"), b"rubbish", discs.image(2))
+    answer = client.post("/dicom-web/studies", content=whole[: whole.rindex(b"DICM")], headers={"Content-Type": TYPE})
+    assert (answer.status_code, code_of(answer)) == (400, "multipart_malformed")
+    (noted,) = desk.world.rows(AuditRow, AuditRow.action == "objects stored")
+    assert noted.detail == {"objects": 1, "broken_off": True}
+    printed = "".join(capfd.readouterr())
+    assert "stow_broken_off" in printed
+    assert "kept=1" in printed or '"kept": 1' in printed
+    assert "Verborgen" not in printed
+
+
+def test_objects_of_another_patient_are_filed_where_the_admin_says(desk: Desk) -> None:
+    files = [discs.image(1), discs.image(2, PatientID="10002"), discs.image(3, PatientID="10003")]
+    client, admin = desk.program("tech1"), desk.program("admin")
+    post(client, files[0], files[1])
+    (first,) = admin.get("/api/set-aside").json()["items"]
+    path = f"/api/set-aside/{first['id']}/file"
+    body = {"into": "a study of its own", "reason": "技师忘了换人"}
+    assert code_of(desk.program("tech1").post(path, json=body)) == "role_needed"
+    assert admin.post(path, json=body | {"reason": ""}).status_code == 422
+    assert admin.post(path, json=body).json()["outcome"] == "filed"
+    assert code_of(admin.post(path, json=body)) == "nothing_to_replay"
+    mixed, own = desk.world.rows(Study)
+    assert (mixed.sent_patient_id, own.sent_patient_id, own.link) == ("10001", "10002", "unmatched")
+    assert (mixed.instances, own.instances) == (1, 1)
+    assert own.study_instance_uid != mixed.study_instance_uid
+    noted = desk.world.one(AuditRow, AuditRow.action == "objects filed by a person")
+    assert (noted.why, noted.detail["studies"]) == ("技师忘了换人", [own.id])
+
+    # What leaves says the study that it is in; what is kept does not change.
+    address = f"/dicom-web/studies/{own.study_instance_uid}"
+    (line,) = client.get(f"{address}/metadata").json()
+    assert line["0020000D"]["Value"] == [own.study_instance_uid]
+    (held,) = client.get("/dicom-web/studies", params={"PatientID": "10002"}).json()
+    assert held["0020000D"]["Value"] == [own.study_instance_uid]
+    instance = f"{address}/series/{line['0020000E']['Value'][0]}/instances/{line['00080018']['Value'][0]}"
+    left = dcmread(BytesIO(client.get(instance, headers={"Accept": "application/dicom"}).content))
+    kept = dcmread(BytesIO(files[1]))
+    assert (left.StudyInstanceUID, left.PatientID) == (own.study_instance_uid, "10002")
+    assert left.PixelData == kept.PixelData
+    row = desk.world.one(Instance, Instance.study_id == own.id)
+    assert open_part10(desk.web.store.read(row.store_key))[1] == open_part10(files[1])[1]
+
+    # Another one is the study's own patient after all; a later one of the second patient joins the study made for it.
+    post(client, files[2], discs.image(4, PatientID="10002"))
+    (second,) = admin.get("/api/set-aside").json()["items"]
+    assert second["objects"] == 2
+    assert admin.post(f"/api/set-aside/{second['id']}/file", json=body).status_code == 200
+    assert sorted((s.sent_patient_id, s.instances) for s in desk.world.rows(Study)) == [
+        ("10001", 1),
+        ("10002", 2),
+        ("10003", 1),
+    ]
+    post(client, discs.image(5, PatientID="1OOO1"))
+    (third,) = admin.get("/api/set-aside").json()["items"]
+    body = {"into": "this study", "reason": "手输的号码错了"}
+    assert admin.post(f"/api/set-aside/{third['id']}/file", json=body).status_code == 200
+    assert desk.world.one(Study, Study.id == mixed.id).instances == 2
+
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_file_of_pydicom_is_stored_or_refused_with_a_reason(tmp_path: Path, path: Path) -> None:

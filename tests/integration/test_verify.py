@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -18,7 +21,7 @@ from tests.sheets import PAGE, REPORT
 from worklist.documents import from_canonical
 from worklist.queries import parts
 from worklist.queries.views import VersionView
-from worklist.tables import AuditRow
+from worklist.tables import AuditRow, RegisterEntry
 
 SAY = CliRunner()
 
@@ -114,12 +117,12 @@ def test_files_that_are_none_of_ours(desk: Desk) -> None:
     for data in (b"", b"%PDF-1.7\n%%EOF", b"\x00\xff" * 99, b"{}", b"<script>alert(1)</script>"):
         assert _by_file(stranger, data, '"><script>alert(1)</script>.pdf') == "foreign"
     other = Seals(desk.web.seals.parent / "elsewhere").of("any", "x")
-    assert _by_file(stranger, other.sign(render(REPORT, verify_url=PAGE, trial=True), "x", desk.now)) == "foreign"
+    assert _by_file(stranger, other.seal(render(REPORT, verify_url=PAGE, trial=True), "x", desk.now)) == "foreign"
 
 
 def test_a_sealed_file_that_was_never_issued(desk: Desk) -> None:
     seal = Seals(desk.web.seals).of("01k0never", "x")
-    sealed = seal.sign(render(REPORT, verify_url=PAGE, trial=True), "x", desk.now)
+    sealed = seal.seal(render(REPORT, verify_url=PAGE, trial=True), "x", desk.now)
     assert _by_file(desk.stranger(), sealed) == "unissued"
 
 
@@ -216,6 +219,75 @@ def test_the_command(desk: Desk, tmp_path: Path) -> None:
     assert "WITHDRAWN" in _huren(files["pdf"], **env)[1]
 
 
+def test_the_keys_check_every_kind_of_document_elsewhere(desk: Desk, tmp_path: Path) -> None:
+    report = desk.signed()
+    (version,) = _versions(desk, report)
+    answer = desk.stranger().get("/verify/keys.json")
+    assert answer.status_code == 200
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(answer.content)
+    elsewhere = {"HUREN_DATA": str(tmp_path / "elsewhere")}
+    said = SAY.invoke(app, ["keys"], env={"HUREN_DATA": str(desk.web.seals.parent)})
+    assert said.stdout.encode() == answer.content
+    for kind in ("pdf", "json", "sr", "encapsulated pdf"):
+        path = tmp_path / "document"
+        whole = _document(desk, version, kind)
+        path.write_bytes(whole)
+        code, text = _huren("--keys", keys, path, **elsewhere)
+        assert (code, "the seal is whole" in text) == (3, True), (kind, text)
+        for place in (200, len(whole) // 2, len(whole) - 3):
+            altered = bytearray(whole)
+            altered[place] ^= 1
+            path.write_bytes(altered)
+            assert _huren("--keys", keys, path, **elsewhere)[0] == 1, (kind, place)
+    keys.write_bytes(answer.content.replace(b'"x5c"', b'"x5d"'))
+    assert _huren("--keys", keys, path, **elsewhere)[0] == 2
+
+
+def test_an_object_that_leaves_under_another_number_is_told_as_such(desk: Desk, tmp_path: Path) -> None:
+    report = desk.signed()
+    (version,) = _versions(desk, report)
+    sr = _document(desk, version, "sr")
+    number = from_canonical(_document(desk, version, "json")).patient_id.encode()
+    assert number in sr
+    left = sr.replace(number, b"9" * len(number))
+    assert _by_file(desk.stranger(), left) == "carried"
+    path = tmp_path / "left.dcm"
+    path.write_bytes(left)
+    code, said = _huren(path, HUREN_DATA=str(tmp_path), HUREN_DATABASE=f"sqlite:///{tmp_path / 'huren.db'}")
+    assert (code, "CARRIED" in said) == (1, True), said
+    _withdraw(desk, report)
+    assert _by_file(desk.stranger(), left) == "withdrawn"
+
+
+def test_the_register_is_checked_at_the_shell(desk: Desk, tmp_path: Path) -> None:
+    first = desk.signed()
+    _withdraw(desk, first)
+    env = {"HUREN_DATA": str(tmp_path), "HUREN_DATABASE": f"sqlite:///{tmp_path / 'huren.db'}"}
+    code, said = _huren("--register", **env)
+    assert (code, "2 rows are whole" in said) == (0, True), said
+    rows = [
+        {"seq": r.seq, "version_id": r.version_id, "said": r.said, "previous": r.previous, "digest": r.digest}
+        for r in sorted(desk.world.rows(RegisterEntry), key=lambda r: r.seq)
+    ]
+    exported = tmp_path / "register_of_versions.jsonl"
+    exported.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert _huren("--register", exported, HUREN_DATA=str(tmp_path / "elsewhere"))[0] == 0
+    exported.write_text(exported.read_text("utf-8").replace("withdrawal", "final"), "utf-8")
+    code, said = _huren("--register", exported, HUREN_DATA=str(tmp_path / "elsewhere"))
+    assert (code, "row 2 was ALTERED" in said) == (1, True), said
+    exported.write_text("{}", "utf-8")
+    assert "is no register" in _huren("--register", exported, **env)[1]
+
+    def alter(session: Session) -> None:
+        session.execute(update(RegisterEntry).where(RegisterEntry.seq == 1).values(previous="x"))
+
+    desk.world.database.write(alter)
+    code, said = _huren("--register", **env)
+    assert (code, "row 1 does not follow" in said) == (1, True), said
+    assert _huren()[0] == 2
+
+
 def test_the_command_without_a_database(desk: Desk, tmp_path: Path) -> None:
     report = desk.signed()
     (version,) = _versions(desk, report)
@@ -227,11 +299,11 @@ def test_the_command_without_a_database(desk: Desk, tmp_path: Path) -> None:
     pem = tmp_path / "county.pem"
     seal = next(iter(desk.web.seals.glob("*.pem")))
     pem.write_bytes(seal.read_bytes())
-    code, said = _huren(path, "--certificate", pem, **elsewhere)
+    code, said = _huren(path, "--keys", pem, **elsewhere)
     assert code == 3
     assert "the seal is whole; whether it was withdrawn or superseded was not asked" in said
     path.write_bytes(path.read_bytes() + b" ")
-    assert _huren(path, "--certificate", pem, **elsewhere)[0] == 1
+    assert _huren(path, "--keys", pem, **elsewhere)[0] == 1
     pem.write_bytes(b"no certificate")
-    assert _huren(path, "--certificate", pem, **elsewhere)[0] == 2
+    assert _huren(path, "--keys", pem, **elsewhere)[0] == 2
     assert not (tmp_path / "elsewhere").exists()

@@ -7,6 +7,9 @@ in here reaches into the server but to make the county's people and places, and 
 from __future__ import annotations
 
 import contextlib
+import functools
+import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,17 +29,21 @@ from pynetdicom import AE
 from pynetdicom.sop_class import ModalityPerformedProcedureStep  # type: ignore[attr-defined]
 
 from gateway.http import Web
+from huren import migrate
 from huren.app import create_app
 from huren.embedded import Parts, doors
 from huren.settings import Settings
+from reading_room.passwords import hash_password
 from tests import seals
 from tests import world as small_county
+from tests.pages.site import CHEAP, PASSWORD
 from tests.peers.dcmtk import Scu
 from tests.peers.his import His
 from tests.peers.mllp_client import MllpClient
 from tests.peers.ports import LOOPBACK, free_port
 from tests.world import World
 from worklist.actions import configuration
+from worklist.database import sqlite_url
 from worklist.people import HUREN, SCOPES, create_token
 
 T = TypeVar("T")
@@ -340,13 +347,27 @@ class County:
             association.release()
 
 
+@functools.cache
+def _migrated() -> bytes:
+    """An empty database file with every table: running the migrations for each county would take minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "huren.sqlite3"
+        migrate.upgrade(sqlite_url(file))
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            return connection.serialize()
+
+
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[County]:
     """A county in `folder`, running in this process until the end of the block."""
     clock = SteppedClock()
-    settings = Settings(data=folder / "data", dimse_port=0, mllp_port=0, web_port=0, reserve=0)
+    (folder / "data").mkdir(mode=0o700)
+    (folder / "data" / "huren.sqlite3").write_bytes(_migrated())
+    settings = Settings(
+        data=folder / "data", dimse_port=0, dimse_tls_port=0, mllp_port=0, mllp_tls_port=0, web_port=0, reserve=0
+    )
     with doors(settings, clock=clock) as parts:
-        world = small_county.build(parts.database, clock())
+        world = small_county.build(parts.database, clock(), password_hash=hash_password(PASSWORD, CHEAP))
         seals.prepare(settings.seals, world)
         his = {"TS01": His(), "TS02": His(encoding="gb18030")}
         for code, listener in his.items():

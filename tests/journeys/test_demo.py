@@ -22,11 +22,13 @@ def test_a_newcomer_runs_the_demo_county_and_sees_one_case_come_home(tmp_path: P
         "HUREN_DATA": str(tmp_path / "data"),
         "HUREN_WEB_PORT": str(web),
         "HUREN_DIMSE_PORT": str(free_port()),
+        "HUREN_DIMSE_TLS_PORT": "0",
+        "HUREN_MLLP_TLS_PORT": "0",
         "HUREN_MLLP_PORT": str(free_port()),
         "COLUMNS": "200",
     }
     with Process([*HUREN, "run"], log=tmp_path / "run.log", env=environment) as server:
-        server.wait_until(lambda: _is_ready(web), seconds=60)
+        server.wait_until(lambda: _is_ready(web), seconds=120)
         assert f"http://{LOOPBACK}:{web}/" in server.output
         passwords = (tmp_path / "data" / "first-run-passwords.txt").read_text("utf-8")
         assert "admin" in passwords

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from playwright.sync_api import expect
 from sqlalchemy import select
 
+from gateway.intake import ObjectIntake
+from interfaces.dicom.objects import open_part10
+from tests import discs
 from tests.pages.site import Site
 from worklist import people
 from worklist.actions import configuration, deliveries, devices, messages, users
 from worklist.actions.deliveries import Outcome
-from worklist.facts import Caller, MessageHeader, OrderMessage, OrderRequest
-from worklist.tables import ApiToken, AuditRow, Delivery, Device, DeviceAddress, Message, OnDuty, Route
+from worklist.facts import Caller, KnownDevice, MessageHeader, OrderMessage, OrderRequest
+from worklist.tables import ApiToken, AuditRow, Delivery, Device, DeviceAddress, Message, OnDuty, Route, SetAside, Study
 
 RAW = "MSH|^~\\&|HIS|TS01|HUREN|CH01|20260302||ORM^O01|M1|P|2.4|||||CHN|GB 18030-2000\rPID|1||7||王^小东\r"
 
@@ -25,8 +29,18 @@ def _send(site: Site, code: str, control_id: str) -> str:
     raw = RAW.replace("|M1|", f"|{control_id}|").encode("gb18030")
     caller = Caller("mllp", "127.0.0.1", "HIS|TS01")
     device = world.device("HIS|TS01")
-    outcome = world.do(messages.take_message, device, caller, raw, control_id, header, content, site.clock())
-    world.do(messages.record_answer, outcome.message_id, b"MSH|^~\\&|HUREN\rMSA|AA|1\r", "AA")
+    return _take(site, device, caller, raw, header, content)
+
+
+def _take(
+    site: Site, device: KnownDevice, caller: Caller, raw: bytes, header: MessageHeader, content: OrderMessage
+) -> str:
+    """A message as its door hands it over; returns its id."""
+    received = messages.Received(raw, header.control_id, header, content)
+    answer = b"MSH|^~\\&|HUREN\rMSA|AA|1\r"
+    outcome, _answer = site.world.do(
+        messages.take_message, device, caller, received, site.clock(), lambda _outcome: answer
+    )
     return outcome.message_id
 
 
@@ -38,32 +52,38 @@ def test_a_refused_caller_becomes_a_device(site: Site) -> None:
         page.goto(f"{site.address}/admin/devices")
         assert "没有设备使用此地址和 AE 名称" in page.locator("main").inner_text()
         page.click("text=登记为设备")
-        assert page.input_value("#addresses") == "dimse 10.3.0.7 CT_NEW"
+        first = page.locator("#addresses tbody tr").first
+        assert first.locator("select").first.input_value() == "dimse"
+        assert [first.locator("input").nth(n).input_value() for n in range(3)] == ["10.3.0.7", "CT_NEW", ""]
         page.fill("#modality", "CT")
         page.click("main form button.btn-primary")
         assert "所代表的机构" in page.locator("[role=alert]").inner_text()  # none was chosen; what was typed stays
         assert page.input_value("#modality") == "CT"
         page.check(f"input[value='{site.world.institutions['TS01']}']")
         page.click("main form button.btn-primary")
-        page.wait_for_url("**/admin/devices?done=saved")
+        page.wait_for_url("**/admin/devices/*?done=saved")
     address = site.world.one(DeviceAddress, DeviceAddress.claimed == "CT_NEW")
     assert site.world.one(Device, Device.id == address.device_id).modality == "CT"
 
 
 def test_a_route_is_written_as_data_and_read_as_a_sentence(site: Site) -> None:
     with site.visit("admin") as page:
-        page.goto(f"{site.address}/admin/routes/new")
-        page.fill("#place", "5")
+        page.goto(f"{site.address}/admin/routes")
+        page.click("button[value=add]")
         page.fill("#name", "夜间急诊")
+        page.select_option("#center_id", site.world.centers["CH01"])
         page.check("input[name=priorities][value=STAT]")
         page.fill("#hours", "17:30 to eight")
-        page.click("main form button.btn-primary")
+        page.press("#hours", "Enter")
         assert "时段须为成对的时间" in page.locator("[role=alert]").inner_text()
+        assert page.input_value("#hours") == "17:30 to eight"
         page.fill("#hours", "17:30-08:00")
         page.fill("#modalities", "ct, mr")
-        page.click("main form button.btn-primary")
-        page.wait_for_url("**/admin/routes?done=saved")
+        page.click("#rule-open ~ .actions button[value=done]")
         assert "CT 或 MR，且 急诊，且 17:30–08:00" in page.locator("main").inner_text()
+        assert site.world.rows(Route, Route.name == "夜间急诊") == []  # nothing is kept before it is saved
+        page.click("button[value=save]")
+        page.wait_for_url("**/admin/routes?done=routes")
     saved = site.world.one(Route, Route.name == "夜间急诊")
     assert saved.conditions == {"modalities": ["CT", "MR"], "priorities": ["STAT"], "hours": [["17:30", "08:00"]]}
 
@@ -107,11 +127,11 @@ def test_a_stuck_delivery_is_on_top_and_sent_again(site: Site) -> None:
     world.do(deliveries.begin_attempt, owed.id, site.clock())
     refused = Outcome("stuck", "receiver_rejected", "AR")
     world.do(deliveries.finish_attempt, owed.id, b"MSH|x", b"MSA|AR", refused, site.clock())
-    with site.visit("admin") as page:
+    with site.visit("admin", language="en") as page:
         page.goto(f"{site.address}/")
         assert page.locator("header .count.loud").inner_text() == "1"
-        assert "接收方拒绝接收此报告" in page.locator(".urgent-list").inner_text()
-        page.click("button:has-text('重新发送')")
+        assert "The receiver refuses the message" in page.locator(".urgent-list").inner_text()
+        page.click("button:has-text('Send again')")
         page.wait_for_url("**/admin/deliveries?done=replayed")
     assert world.one(Delivery, Delivery.id == owed.id).state == "due"
 
@@ -127,16 +147,45 @@ def test_a_message_whose_sender_is_unclear_is_taken_for_one_institution(site: Si
         header, world.patient("40003", "陈桂兰"), (OrderRequest("NW", "P-UC1", procedure_code="CT-HEAD"),)
     )
     caller = Caller("mllp", "127.0.0.1", "HIS|SHARED")
-    world.do(messages.take_message, world.device("HIS|SHARED"), caller, raw, "UC1", header, content, site.clock())
+    _take(site, world.device("HIS|SHARED"), caller, raw, header, content)
     with site.visit("admin") as page:
         page.goto(f"{site.address}/admin/set-aside")
-        page.select_option("select[name=institution]", world.institutions["TS02"])
+        page.select_option("td select[name=institution]", world.institutions["TS02"])
         page.click("button:has-text('按此机构接收')")
         page.wait_for_url("**/admin/set-aside?done=settled")
     assert world.one(Message, Message.control_id == "UC1").outcome == "processed"
     with site.visit("tech2") as page:
         page.goto(f"{site.address}/orders")
         assert "陈桂兰" in page.locator("main").inner_text()
+
+
+def test_images_of_another_patient_in_a_study_are_filed_where_the_admin_says(site: Site) -> None:
+    world, uid = site.world, "1.2.826.0.4001"
+    intake = ObjectIntake(world.database, site.store, site.clock)
+
+    def receive(number: int, patient: str) -> str:
+        syntax, data = open_part10(discs.image(number, study=uid, PatientID=patient))
+        return intake.take(world.device("TS01CT"), bytes(data), syntax).study_id
+
+    study_id = receive(4001, "40010")
+    for number, (patient, button) in enumerate(
+        (("4001O", "form[action$='/join'] > button"), ("40011", "button[formaction$='/split']"))
+    ):
+        receive(4002 + number, patient)
+        row = world.one(SetAside, SetAside.state == "waiting", SetAside.reason == "patient_differs_in_study")
+        with site.visit("admin", language="en" if number else "zh_CN") as page:
+            page.goto(f"{site.address}/admin/set-aside?reason=patient_differs_in_study")
+            form = page.locator(f"form[action='/admin/set-aside/{row.id}/join']")
+            form.locator("input[name=why]").fill("问过操作者")
+            page.locator(button).first.click()
+            page.wait_for_url("**/admin/set-aside?done=settled")
+        assert world.one(SetAside, SetAside.id == row.id).state == "settled"
+    assert world.study_now(study_id).instances == 2
+    own = world.one(Study, Study.sent_patient_id == "40011")
+    assert (own.link, own.instances) == ("unmatched", 1)
+    with site.visit("tech1") as page:
+        page.goto(f"{site.address}/admin/unmatched")
+        assert page.locator(f"a[href*='{own.id}']").count()
 
 
 def test_rights_tokens_and_first_passwords(site: Site) -> None:
@@ -204,7 +253,7 @@ def test_the_on_duty_list_is_kept_in_the_order_of_calling(site: Site) -> None:
         places.nth(2).select_option(senior1)
         page.fill("#lease_minutes", "soon")
         page.click("main form button.btn-primary")
-        assert page.locator("[role=alert]").count() == 1
+        expect(page.locator("[role=alert]")).to_have_count(1)
         assert on_duty() == [senior1, senior2]
         assert [places.nth(n).input_value() for n in range(places.count())] == [reader1, senior1, ""]
         page.fill("#lease_minutes", "30")

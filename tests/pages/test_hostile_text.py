@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.pages.site import Site, name
 from worklist.actions import critical
@@ -59,7 +60,7 @@ def test_typed_markup_comes_back_as_text(site: Site, case: tuple[str, str, str])
         page.fill("#impression", HOSTILE)
         page.click("button[formaction$='/save']")
         assert page.input_value("#impression") == HOSTILE
-        assert page.locator("main script").count() == 0
+        expect(page.locator("main script")).to_have_count(0)
 
 
 def test_nobody_is_sent_elsewhere_after_signing_in(site: Site) -> None:

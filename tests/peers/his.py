@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections import deque
@@ -45,9 +46,10 @@ def late(seconds: float) -> Answer:
 class His:
     """An MLLP listener on a free loopback port, one thread for each connection."""
 
-    def __init__(self, *, encoding: str = "utf-8") -> None:
-        """Start listening; `encoding` is how it reads messages and writes its answers."""
+    def __init__(self, *, encoding: str = "utf-8", tls: ssl.SSLContext | None = None) -> None:
+        """Start listening; `encoding` is how it reads messages and writes its answers, `tls` how it is secured."""
         self.encoding = encoding
+        self.tls = tls
         self.port = free_port()
         self.otherwise = ACCEPT
         self.raw: list[bytes] = []
@@ -143,10 +145,16 @@ class _Connection(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def setup(self) -> None:
+        if (tls := self.server.his.tls) is not None:
+            try:
+                self.request = tls.wrap_socket(self.request, server_side=True)
+            except OSError:  # the sender goes away after a look at the certificate, or shows none
+                self.request.close()
         self.server.opened(self.request)
 
     def finish(self) -> None:
         self.server.closed(self.request)
+        self.request.close()  # where it is secured, the server knows only the socket below
 
     def handle(self) -> None:
         """Read frame after frame until the sender goes or the HIS goes away."""

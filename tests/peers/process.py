@@ -63,6 +63,11 @@ class Process:
         return self._popen.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._popen.poll() is None
+
+    @property
     def output(self) -> str:
         """What it has printed so far, undecodable bytes replaced."""
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -15,7 +15,8 @@ from tests.integration.killing_objects import Modality
 from tests.integration.killing_orders import Orderer
 from tests.integration.killing_points import CALLS, CALLS_OF_DATABASE, Trap
 from tests.integration.killing_signing import Readers
-from worklist.queries.reports import store_keys
+from tests.integration.restoring import County, round_trip
+from worklist.queries.stored import store_keys
 from worklist.tables import Instance, Order, ReportVersion
 
 Say = Callable[[str], None]
@@ -62,7 +63,7 @@ def objects(folder: Path, rounds: int, chance: random.Random, say: Say) -> Figur
         figures.add("held though the acknowledgement was cut off", held - before)
         figures.add("sent in all, each again at the end", len(modality.made))
         figures.add("held at the end", len(server.world.rows(Instance)))
-        figures.add("orphans in the store, all named by `huren orphans`", orphans)
+        figures.add("orphans in the store, all named by `huren reconcile`", orphans)
         figures.add_starts(server)
     finally:
         server.close()
@@ -160,6 +161,31 @@ def points(folder: Path, most: int, chance: random.Random, say: Say) -> Figures:
         figures.add_starts(server)
     finally:
         server.close()
+    return figures
+
+
+def backups(folder: Path, rounds: int, chance: random.Random, say: Say) -> Figures:
+    """Back up under load, lose everything, restore, reconcile; each time a county of its own."""
+    figures = Figures("Backup, loss of the machine, restore, reconciliation (SQLite)")
+    seconds: dict[str, list[float]] = {}
+    acknowledged = 0
+    for number in range(1, rounds + 1):
+        server = Server(folder / str(number))
+        try:
+            county = County(server, chance)
+            server.start()
+            for step, took in round_trip(county, folder / str(number) / "backup").items():
+                seconds.setdefault(step, []).append(took)
+            acknowledged += len(county.modality.acknowledged) + len(county.orderer.answers)
+        except AssertionError as error:
+            figures.faults.append(f"round {number}: {str(error)[:300]}")
+        finally:
+            server.close()
+        say(f"backups: round {number}, {len(figures.faults)} faults")
+    figures.add("rounds", rounds)
+    figures.add("objects and orders acknowledged in all", acknowledged)
+    for step, taken in seconds.items():
+        figures.add(f"{step}: median, longest", f"{statistics.median(taken):.1f} s, {max(taken):.1f} s")
     return figures
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from worklist import outbox
-from worklist.actions.devices import known
+from worklist.actions.devices import destination_of
 from worklist.errors import Conflict, NotFound
 from worklist.facts import CommitmentRequest, Destination, KnownDevice, SopReference
 from worklist.moves import begin, can, move
@@ -157,7 +157,7 @@ def destination(session: Session, commitment_id: str) -> Destination | None:
     found = asked or rows
     if len(found) != 1 or found[0].port is None:
         return None
-    return Destination(known(session, device, found[0]), found[0].address, found[0].port)
+    return destination_of(session, device, found[0], found[0].port)
 
 
 def _conflicts(session: Session, study_ids: list[str]) -> dict[str, tuple[str, ...]]:

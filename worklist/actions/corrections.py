@@ -7,12 +7,14 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from worklist import register
 from worklist.actions import critical, deliveries, filing, late, reading_making, readings, reports
 from worklist.errors import BadInput, Conflict, Forbidden
 from worklist.facts import ReportDocument, ReportText
 from worklist.moves import begin, can, move
 from worklist.numbers import new_verification_code
 from worklist.people import Actor
+from worklist.rules import measurements
 from worklist.tables import Reading, ReportVersion, new_id
 
 
@@ -67,7 +69,15 @@ def correct(
     move(session, "reading", reading, "reopen", by, now, why)
     kind = "addendum" if addendum else "correction"
     draft = readings.new_draft(
-        session, reading, by, now, kind=kind, text=text, reason=why, key_images=current.key_images
+        session,
+        reading,
+        by,
+        now,
+        kind=kind,
+        text=text,
+        reason=why,
+        key_images=current.key_images,
+        numbers=current.measurements,
     )
     reading.holder_id = reading.held_until = None
     if as_reviewer:
@@ -146,6 +156,7 @@ def withdraw(
         document_key=canonical.stored.key,
         document_sha256=canonical.stored.sha256,
         key_images=[list(k) for k in prepared.report.key_images],
+        measurements=measurements.as_json(prepared.report.measurements),
         verification_code=prepared.report.verification_code,
         instances=[list(i) for i in prepared.report.instances],
     )
@@ -164,5 +175,7 @@ def withdraw(
     critical.retract_all(session, by, reading, prepared.report.reason, now)
     reading_making.open_again(session, reading, readings.orders_of(session, reading), by, now, prepared.report.reason)
     deliveries.owe(session, reading, version, by, now)
+    reports.tell_of_change(session, by, reading, now)
     reports.note(session, by, "report withdrawn", reading, version, now, prepared.report.reason)
+    register.enter(session, version, documents, now)
     return version

@@ -1,45 +1,68 @@
-"""Deliveries: each issued version to each endpoint of the ordering institutions, in order, until acknowledged."""
+"""Deliveries: reports and news of orders to each endpoint of the ordering institutions, until acknowledged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from worklist import audit, outbox
+from worklist.actions import order_status
 from worklist.errors import NotFound, TryLater
-from worklist.facts import Addressee
+from worklist.facts import Addressee, OrderNews, RecognisedFor
 from worklist.moves import begin, can, move
 from worklist.numbers import new_control_id
 from worklist.people import HUREN, Actor
-from worklist.tables import Delivery, Endpoint, Message, Reading, ReadingOrder, ReportDocument, ReportVersion, new_id
+from worklist.tables import (
+    Delivery,
+    Endpoint,
+    Message,
+    Order,
+    Reading,
+    ReadingOrder,
+    Recognition,
+    ReportDocument,
+    ReportVersion,
+    new_id,
+)
 
 GIVE_UP: Final = timedelta(hours=72)
 """After three days without an answer a delivery is stuck: a person looks, mends and replays."""
 
 
+RECOGNISED: Final = "recognised"
+"""Kind of a delivery that carries a version to the HIS of an order which it serves."""
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """What one try needs. The control id is the same at every try."""
+    """What one try needs. The control id is the same at every try. `news` makes it the status of an order."""
 
     delivery_id: str
     control_id: str
     to: Addressee
-    document_key: str
     attempt: int
+    document_key: str = ""
     pdf_key: str = ""  # where the endpoint wants the report's PDF along
+    news: OrderNews | None = None
+    recognised: RecognisedFor | None = None  # the version serves this order, under its identity
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a try ended; `reason` is an error code, `text` what the receiver said."""
+    """How a try ended; `reason` is an error code, `params` what it is about, `text` what the receiver said.
+
+    `flags` are remarks for the log.
+    """
 
     kind: Literal["acknowledged", "retry", "stuck"]
     reason: str = ""
     text: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
 
 def owe(session: Session, reading: Reading, version: ReportVersion, by: Actor, now: datetime) -> None:
@@ -64,21 +87,66 @@ def owe(session: Session, reading: Reading, version: ReportVersion, by: Actor, n
             next_at=now,
         )
         begin(session, "delivery", delivery, "owe", by, now, order_key=f"{first}>{endpoint_id}")
+    serves = select(Recognition.order_id).where(Recognition.reading_id == reading.id, Recognition.state == "accepted")
+    for order in session.scalars(select(Order).where(Order.id.in_(serves)).order_by(Order.id)).unique():
+        owe_recognised(session, order, version, by, now)
+
+
+def owe_recognised(session: Session, order: Order, version: ReportVersion, by: Actor, now: datetime) -> None:
+    """A version that serves a recognised order is owed to the endpoints of that order's institution, too, and to those
+    that had an earlier one: they hear of corrections and of a withdrawal.
+    """
+    endpoints = set(
+        session.scalars(select(Endpoint.id).where(Endpoint.institution_id == order.institution_id, Endpoint.enabled))
+    )
+    told = select(Delivery.endpoint_id).where(Delivery.order_id == order.id, Delivery.kind == RECOGNISED)
+    for endpoint_id in sorted(endpoints | set(session.scalars(told))):
+        delivery = Delivery(
+            kind=RECOGNISED,
+            version_id=version.id,
+            order_id=order.id,
+            endpoint_id=endpoint_id,
+            institution_id=order.institution_id,
+            control_id=new_control_id(),
+            created_at=now,
+            next_at=now,
+        )
+        begin(session, "delivery", delivery, "owe", by, now, order_key=f"{order.id}>{endpoint_id}")
 
 
 def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt | None:
-    """Start a try. None: there is nothing to send any more."""
+    """Start a try. None: there is nothing to send any more.
+
+    Raises
+    ------
+    TryLater
+        ``endpoint_disabled``, or as `order_status.is_to_be_sent`.
+    """
     delivery = session.get(Delivery, delivery_id)
     if delivery is None or delivery.state not in ("due", "retrying", "sent"):
         return None
-    endpoint = delivery.endpoint
-    if not endpoint.enabled:
+    if delivery.kind == order_status.KIND and not order_status.is_to_be_sent(session, delivery, now):
+        return None
+    if not delivery.endpoint.enabled:
         raise TryLater("endpoint_disabled")
-    version = session.get_one(ReportVersion, delivery.version_id)
     move(session, "delivery", delivery, "send", HUREN, now)
     delivery.attempts += 1
     delivery.sent_at = now
-    to = Addressee(
+    to = _addressee(delivery.endpoint)
+    if delivery.kind == order_status.KIND:
+        news = order_status.news_of(session, delivery)
+        return Attempt(delivery.id, delivery.control_id, to, delivery.attempts, news=news)
+    version = session.get_one(ReportVersion, delivery.version_id)
+    pdf = select(ReportDocument.store_key).where(ReportDocument.version_id == version.id, ReportDocument.kind == "pdf")
+    pdf_key = (session.scalar(pdf) or "") if to.pdf == "embedded" else ""
+    serves = order_status.recognised_for(session, delivery) if delivery.kind == RECOGNISED else None
+    return Attempt(
+        delivery.id, delivery.control_id, to, delivery.attempts, version.document_key, pdf_key, recognised=serves
+    )
+
+
+def _addressee(endpoint: Endpoint) -> Addressee:
+    return Addressee(
         endpoint_id=endpoint.id,
         host=endpoint.host,
         port=endpoint.port,
@@ -88,10 +156,9 @@ def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt 
         version=endpoint.version,
         answer_seconds=float(endpoint.answer_seconds),
         pdf=endpoint.pdf,  # type: ignore[arg-type]  # `configuration.save_endpoint` allows no other
+        tls=endpoint.tls,
+        trusted=endpoint.trusted,
     )
-    pdf = select(ReportDocument.store_key).where(ReportDocument.version_id == version.id, ReportDocument.kind == "pdf")
-    pdf_key = (session.scalar(pdf) or "") if endpoint.pdf == "embedded" else ""
-    return Attempt(delivery.id, delivery.control_id, to, version.document_key, delivery.attempts, pdf_key)
 
 
 def finish_attempt(
@@ -104,9 +171,10 @@ def finish_attempt(
     if delivery.state != "sent":
         return None  # somebody else's try has ended it meanwhile
     delivery.last_error = outcome.reason
+    delivery.error_params = _params(outcome)
     if outcome.kind == "acknowledged":
         move(session, "delivery", delivery, "acknowledge", HUREN, now)
-        delivery.acknowledged_at, delivery.next_at, delivery.last_error = now, None, ""
+        delivery.acknowledged_at, delivery.next_at, delivery.last_error, delivery.error_params = now, None, "", {}
         return None
     if outcome.kind == "stuck" or now - delivery.created_at > GIVE_UP:
         move(session, "delivery", delivery, "stick", HUREN, now, outcome.reason)
@@ -131,7 +199,7 @@ def give_up(session: Session, delivery_id: str, reason: str, now: datetime) -> N
     delivery = session.get(Delivery, delivery_id)
     if delivery is not None and can("delivery", delivery, "stick"):
         move(session, "delivery", delivery, "stick", HUREN, now, reason)
-        delivery.last_error, delivery.next_at = reason, None
+        delivery.last_error, delivery.error_params, delivery.next_at = reason, {}, None
 
 
 def is_stuck(session: Session, delivery_id: str) -> bool:
@@ -162,7 +230,14 @@ def replay(session: Session, by: Actor, delivery_id: str, now: datetime) -> Deli
     return delivery
 
 
+def _params(outcome: Outcome) -> dict[str, Any]:
+    """What an outcome is about, as it is kept: codes, and the receiver's own words."""
+    said = {"text": outcome.text[:500]} if outcome.text else {}
+    return {name: str(value) for name, value in outcome.params.items()} | said
+
+
 def _log(session: Session, delivery: Delivery, sent: bytes, answer: bytes, outcome: Outcome, now: datetime) -> None:
+    order_id, patient_id = _about(session, delivery)
     session.add(
         Message(
             id=new_id(),
@@ -171,13 +246,27 @@ def _log(session: Session, delivery: Delivery, sent: bytes, answer: bytes, outco
             institution_id=delivery.institution_id,
             address=f"{delivery.endpoint.host}:{delivery.endpoint.port}",
             control_id=delivery.control_id,
-            kind="ORU^R01",
+            kind="ORM^O01" if delivery.kind == order_status.KIND else "ORU^R01",
             raw=sent,
             answer=answer,
             outcome={"acknowledged": "acknowledged", "retry": "failed", "stuck": "rejected"}[outcome.kind],
             reason=outcome.reason,
-            params={"text": outcome.text} if outcome.text else {},
+            params=_params(outcome),
+            flags=list(outcome.flags),
+            order_id=order_id,
+            patient_id=patient_id,
             delivery_id=delivery.id,
             at=now,
         )
     )
+
+
+def _about(session: Session, delivery: Delivery) -> tuple[str | None, str | None]:
+    """The (first) order and the patient that a delivery is about, for whoever looks for them in the log."""
+    order_id = delivery.order_id or session.scalar(
+        select(func.min(ReadingOrder.order_id)).where(ReadingOrder.reading_id == delivery.reading_id)
+    )
+    order = session.get(Order, order_id) if order_id else None
+    if order is not None:
+        return order.id, order.patient_id
+    return None, session.scalar(select(Reading.patient_id).where(Reading.id == delivery.reading_id))

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from worklist.actions import archiving
 from worklist.errors import Broken, Conflict
 from worklist.facts import DOCUMENT_SERIES, Filing, PersonName, ReportDocument, ReportStatus, SeenInstance
 from worklist.rules.documents import documents_of
@@ -92,6 +93,7 @@ def keep(
             if study is None:
                 raise Conflict("somebody_was_faster", machine="reading", state="", verb="sign")
             _file(session, study, version, document, version.signed_at)
+            archiving.owe(session, [study.id], version.signed_at)
     session.flush()
 
 

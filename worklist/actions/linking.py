@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy.orm import Session, lazyload
 
 from worklist import audit
-from worklist.actions import critical, late, reading_making
+from worklist.actions import critical, late, named_orders, patients, reading_making
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import can, move
 from worklist.people import HUREN, Actor
-from worklist.rules.matching import OrderKnown, StudySaid, match
+from worklist.prepared import Prepared, write_new
+from worklist.rules import serving
+from worklist.rules.matching import match
 from worklist.tables import (
     DeviceInstitution,
     Order,
@@ -26,20 +29,53 @@ from worklist.tables import (
     Reading,
     ReadingOrder,
     ReadingStudy,
+    SetAside,
     Study,
     StudyOrder,
 )
+from worklist.tables.base import table_of
 
 LINKED = ("matched", "matched by a person", "moved")
+ANY: Final[frozenset[str]] = frozenset()  # modalities
+
+_STUDY = table_of(Study).c
+_WAITING: Final = Prepared(  # asked with every order
+    select(_STUDY.id).where(
+        _STUDY.link == "unmatched",
+        _STUDY.institution_id == bindparam("institution"),
+        or_(_STUDY.study_instance_uid == bindparam("uid"), _STUDY.sent_accession_number == bindparam("accession")),
+    )
+)
+_ORDER: Final = (  # made once; what hangs on an order is read where it is wanted
+    select(Order).where(Order.id == bindparam("id")).options(lazyload("*"))
+)
+_OTHERS = table_of(SetAside).c
+_OF_ANOTHER: Final = Prepared(
+    select(_OTHERS.id)
+    .where(
+        _OTHERS.study_id == bindparam("study"),
+        _OTHERS.reason == "patient_differs_in_study",
+        _OTHERS.state == "settled",
+    )
+    .limit(1)
+)
+_SERVES = table_of(StudyOrder).c
+_IS_SERVED: Final = Prepared(
+    select(_SERVES.order_id).where(_SERVES.study_id == bindparam("study"), _SERVES.order_id == bindparam("order"))
+)
 
 
 def match_study(session: Session, study: Study, institution_ids: Iterable[str], now: datetime) -> None:
     """Try to find the orders that an unlinked or unmatched study was made for."""
-    said = _said(session, study, tuple(institution_ids))
-    verdict = match(said, _candidates(session, said, study.institution_id))
+    session.flush()
+    said = named_orders.said_by(session, study, tuple(institution_ids))
+    verdict = match(said, named_orders.orders_named(session, said, study.institution_id))
     if verdict.order_ids:
-        orders = session.scalars(select(Order).where(Order.id.in_(verdict.order_ids)).order_by(Order.id)).all()
+        orders = [session.scalars(_ORDER, {"id": id}).one() for id in sorted(verdict.order_ids)]
         move(session, "study link", study, "match", HUREN, now)
+        # A person may have filed objects into it that say another patient.
+        study.coerced = bool(_OF_ANOTHER.rows(session, {"study": study.id}))
+        study.coerced = study.coerced or any(order.patient_value != study.sent_patient_id for order in orders)
         _attach(session, study, orders, HUREN, now)
         return
     study.link_reason, study.link_params = verdict.reason, dict(verdict.params)
@@ -49,17 +85,13 @@ def match_study(session: Session, study: Study, institution_ids: Iterable[str], 
 
 def try_waiting_studies(session: Session, order: Order, now: datetime) -> None:
     """An order was placed or changed: studies that came before it may match now."""
-    waiting = session.scalars(
-        select(Study).where(
-            Study.link == "unmatched",
-            Study.institution_id == order.institution_id,
-            or_(
-                Study.study_instance_uid == order.study_instance_uid,
-                Study.sent_accession_number == order.accession_number,
-            ),
-        )
-    ).all()
-    for study in waiting:
+    of_order = {
+        "institution": order.institution_id,
+        "uid": order.study_instance_uid,
+        "accession": order.accession_number,
+    }
+    session.flush()
+    for study in [session.get_one(Study, row.id) for row in _WAITING.rows(session, of_order)]:
         institutions: tuple[str, ...] = (study.institution_id,)
         if study.device_id is not None:
             institutions = tuple(
@@ -83,12 +115,13 @@ def link(session: Session, by: Actor, study_id: str, order_ids: list[str], why: 
         the study is not in the bin, or an order is cancelled.
     """
     study = _study_for(session, by, study_id)
-    orders = _orders_for(session, study, order_ids)
+    orders = orders_for(session, study, order_ids)
     if not why.strip():
         raise BadInput("reason_missing")
     disagreement = {"was": study.link_reason, **study.link_params}
     move(session, "study link", study, "link", by, now, why)
     study.link_reason, study.link_params = "", {}
+    study.coerced = True  # the names in the bytes may be somebody else's
     _attach(session, study, orders, by, now)
     _note(session, by, "study linked by a person", study, why, now, disagreement)
     return study
@@ -100,16 +133,34 @@ def move_study(session: Session, by: Actor, study_id: str, order_ids: list[str],
     Refused while an issued report rests on the study: it is withdrawn first, so that everyone who had it is told.
     """
     study = _study_for(session, by, study_id)
-    orders = _orders_for(session, study, order_ids)
+    orders = orders_for(session, study, order_ids)
     if not why.strip():
         raise BadInput("reason_missing")
-    before, alarms = _detach(session, study, by, now, why)
+    return move_to(session, by, study, orders, why, now)
+
+
+def move_to(
+    session: Session,
+    by: Actor,
+    study: Study,
+    orders: list[Order],
+    why: str,
+    now: datetime,
+    *,
+    alarms: Iterable[str] = (),
+) -> Study:
+    """Move a study to other orders; the caller has checked that this is allowed. `alarms`: words of critical results
+    that the images show, besides those that are open on readings closed here.
+    """
+    before, found = _detach(session, study, by, now, why)
+    alarms = list(dict.fromkeys([*alarms, *found]))
     move(session, "study link", study, "move", by, now, why)
+    study.coerced = True
     _attach(session, study, orders, by, now)
     if alarms:  # what the images show is the right patient's now, and cannot wait for the last image
         reading = reading_making.reading_at_once(session, study, orders, by, now)
         for words in alarms:
-            critical.mark_for_report(session, by, reading, words, now)
+            critical.mark_for_report(session, by, reading, words, now, is_verified=True)
     _note(session, by, "study moved", study, why, now, {"from": before, "to": [o.id for o in orders]})
     return study
 
@@ -119,11 +170,17 @@ def unlink(session: Session, by: Actor, study_id: str, why: str, now: datetime) 
     study = _study_for(session, by, study_id)
     if not why.strip():
         raise BadInput("reason_missing")
+    return unlink_study(session, by, study, why, now)
+
+
+def unlink_study(session: Session, by: Actor, study: Study, why: str, now: datetime) -> Study:
+    """Take a study off its orders; the caller has checked that this is allowed."""
     before, alarms = _detach(session, study, by, now, why)
     if alarms:
         raise Conflict("critical_result_is_open")  # it would alert nobody: move the study, or retract it first
     move(session, "study link", study, "unlink", by, now, why)
     study.link_reason, study.link_params = "unlinked_by_a_person", {}
+    study.coerced = False
     _note(session, by, "study unlinked", study, why, now, {"from": before})
     return study
 
@@ -182,44 +239,6 @@ def add_orders(session: Session, study: Study, orders: Iterable[Order], now: dat
         _attach(session, study, [*held, *fresh], HUREN, now)
 
 
-def _said(session: Session, study: Study, institution_ids: tuple[str, ...]) -> StudySaid:
-    by_steps = [r[0] for step in steps_of(session, study) for r in step.references if step.patient_id]
-    numbers = dict.fromkeys([study.sent_accession_number, *(r[0] for r in study.sent_requests), *by_steps])
-    return StudySaid(
-        study_instance_uid=study.study_instance_uid,
-        accession_numbers=tuple(n for n in numbers if n),
-        study_uids=tuple(r[1] for r in study.sent_requests if r[1]),
-        patient_id=study.sent_patient_id,
-        issuer=study.sent_issuer,
-        institution_ids=institution_ids,
-    )
-
-
-def _candidates(session: Session, said: StudySaid, institution_id: str) -> list[OrderKnown]:
-    rows = session.scalars(
-        select(Order).where(
-            or_(
-                Order.study_instance_uid.in_({said.study_instance_uid, *said.study_uids}),
-                Order.accession_number.in_(said.accession_numbers),
-            ),
-            Order.institution_id == institution_id,
-        )
-    )
-    return [
-        OrderKnown(
-            id=order.id,
-            state=order.state,
-            accession_number=order.accession_number,
-            study_instance_uid=order.study_instance_uid,
-            institution_id=order.institution_id,
-            patient_value=order.patient_value,
-            patient_issuer=order.patient_issuer,
-            default_issuer=order.institution.code,
-        )
-        for order in rows
-    ]
-
-
 def _study_for(session: Session, by: Actor, study_id: str) -> Study:
     """The study, if the actor may link it: a PACS admin anywhere, a technician at home."""
     by.require_scope("order")
@@ -231,8 +250,11 @@ def _study_for(session: Session, by: Actor, study_id: str) -> Study:
     return study
 
 
-def _orders_for(session: Session, study: Study, order_ids: list[str]) -> list[Order]:
-    """The orders, all of the study's institution and of one patient, none of them cancelled."""
+def orders_for(session: Session, study: Study, order_ids: list[str]) -> list[Order]:
+    """The orders, all of the study's institution and of one patient, each able to have images (`rules.serving`).
+
+    Of which modality is not asked: a person may know that another examination was done than the one ordered.
+    """
     orders = session.scalars(select(Order).where(Order.id.in_(order_ids)).order_by(Order.id)).all()
     if not orders or len(orders) != len(set(order_ids)):
         raise NotFound("no_such_order")
@@ -241,18 +263,20 @@ def _orders_for(session: Session, study: Study, order_ids: list[str]) -> list[Or
     if len({order.patient_id for order in orders}) > 1:
         raise BadInput("orders_of_different_patients")
     for order in orders:
-        if order.state in ("cancelled", "recognised"):
-            raise Conflict(f"order_{order.state}")
+        reason, params = serving.unfit(order.state, order.procedure.discipline if order.procedure else "", "", ANY)
+        if reason:
+            raise Conflict(reason, **params)
     return list(orders)
 
 
 def _attach(session: Session, study: Study, orders: Iterable[Order], by: Actor, now: datetime) -> None:
     orders = list(orders)
+    patients.hold(session, orders)
     study.patient_id = orders[0].patient_id
     study.link_reason, study.link_params = "", {}
     for order in orders:
-        if session.get(StudyOrder, (study.id, order.id)) is None:
-            session.add(StudyOrder(study_id=study.id, order_id=order.id, by=by.name, at=now))
+        if not _IS_SERVED.rows(session, {"study": study.id, "order": order.id}):
+            write_new(session, StudyOrder(study_id=study.id, order_id=order.id, by=by.name, at=now))
         if can("order", order, "begin"):
             move(session, "order", order, "begin", by, now)
     session.flush()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from worklist.errors import Conflict
 from worklist.facts import KnownDevice, OrderRequest
-from worklist.numbers import new_accession_number, new_study_uid
-from worklist.tables import Institution, Order, Patient, Study
+from worklist.numbers import new_accession_number, new_study_uid, next_value
+from worklist.prepared import Prepared
+from worklist.tables import Institution, Order, Patient, PatientIdentifier, Study
+from worklist.tables.base import table_of
+
+_ORDER = table_of(Order).c
+_IS_TAKEN: Final = Prepared(select(_ORDER.id).where(_ORDER.accession_number == bindparam("number")))
 
 
 def accession_number(
@@ -27,14 +33,25 @@ def accession_number(
     offered = request.accession_number
     usable = offered.isascii() and offered.isalnum() and offered == offered.upper() and len(offered) <= 16
     if device is not None and device.trusts_sender_accession and offered and usable:
-        taken = session.scalar(select(Order.id).where(Order.accession_number == offered))
-        if taken is None:
+        if _IS_TAKEN.first(session, {"number": offered}) is None:
             return offered
         raise Conflict("accession_number_taken")
     today = now.astimezone(ZoneInfo(institution.timezone)).date()
     while True:  # a trusted sender may have used one that looks like ours
         number = new_accession_number(session, today)
-        if session.scalar(select(Order.id).where(Order.accession_number == number)) is None:
+        if _IS_TAKEN.first(session, {"number": number}) is None:
+            return number
+
+
+def patient_number(session: Session, institution: Institution, now: datetime) -> str:
+    """A new number for a patient who has none at the institution: ``P``, the local day, and a count."""
+    today = now.astimezone(ZoneInfo(institution.timezone)).date()
+    while True:  # the institution may number its patients alike
+        number = f"P{today:%y%m%d}{next_value(session, f'patient {institution.code}'):04d}"
+        taken = select(PatientIdentifier.id).where(
+            PatientIdentifier.issuer == institution.code, PatientIdentifier.value == number
+        )
+        if session.scalar(taken) is None:
             return number
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from worklist import audit
-from worklist.actions import late
+from worklist import audit, outbox
+from worklist.actions import late, patients, routes
+from worklist.actions.calendars import COUNTED, calendar_of
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import begin, can, move
 from worklist.people import HUREN, Actor
+from worklist.prepared import Prepared, write_new
 from worklist.rules import routing
-from worklist.rules.due import RANKS, due_at, most_urgent
+from worklist.rules.due import due_at, most_urgent, rank_of
 from worklist.rules.objects import is_evidence
 from worklist.tables import (
     Center,
@@ -26,14 +29,29 @@ from worklist.tables import (
     Reading,
     ReadingOrder,
     ReadingStudy,
-    Route,
     SetAside,
     Study,
     StudyOrder,
     Transition,
 )
+from worklist.tables.base import table_of
 
 CLOSED = ("closed without report", "withdrawn")
+CHECK_JOB: Final = "check_recordings"
+
+_READING, _COVERS_STUDY, _COVERS_ORDER = table_of(Reading).c, table_of(ReadingStudy).c, table_of(ReadingOrder).c
+_IS_OPEN_OR_SIGNED: Final = (_READING.kind == "primary", *(_READING.state != state for state in CLOSED))
+_OF_STUDY: Final = Prepared(  # asked with every study
+    select(_READING.id)
+    .where(_READING.id == _COVERS_STUDY.reading_id, _COVERS_STUDY.study_id == bindparam("study"), *_IS_OPEN_OR_SIGNED)
+    .limit(1)
+)
+_OF_ORDER: Final = Prepared(
+    select(_READING.id)
+    .where(_READING.id == _COVERS_ORDER.reading_id, _COVERS_ORDER.order_id == bindparam("order"), *_IS_OPEN_OR_SIGNED)
+    .order_by(_READING.id)
+    .limit(1)
+)
 
 
 def after_linking(session: Session, study: Study, orders: Sequence[Order], by: Actor, now: datetime) -> None:
@@ -45,6 +63,8 @@ def after_linking(session: Session, study: Study, orders: Sequence[Order], by: A
         _open(session, study, orders, by, now)
     if study.arrival == "complete":
         _performed(session, orders, by, now)
+    if study.arrival == "complete" or any(order.priority == "STAT" for order in orders):
+        _look_at_recordings(session, study, now)
 
 
 def after_completion(session: Session, study: Study, now: datetime) -> None:
@@ -58,8 +78,18 @@ def after_completion(session: Session, study: Study, now: datetime) -> None:
     else:
         _join(session, reading, study, orders, HUREN, now)
     _performed(session, orders, HUREN, now)
-    if reading is not None and reading.due_at is None and reading.state in ("unread", "drafted", "in review"):
-        reading.due_at = _due(session, reading.priority, orders, now)
+    _look_at_recordings(session, study, now)
+    if reading is not None and reading.ready_at is None and reading.state in COUNTED:
+        reading.ready_at = now
+        if reading.due_at is None:
+            reading.due_at = _due(session, reading.center_id, reading.priority, orders, now)
+
+
+def _look_at_recordings(session: Session, study: Study, now: datetime) -> None:
+    """What the device measured stands beside the case from the start, and an ECG that cannot be read is best told while
+    the patient is still there."""
+    if study.modality == "ECG":
+        outbox.put(session, CHECK_JOB, study.id, now)
 
 
 def open_emergency(session: Session, by: Actor, study_id: str, why: str, now: datetime) -> Reading:
@@ -148,26 +178,15 @@ def _orders(session: Session, study: Study) -> list[Order]:
 
 def reading_of_study(session: Session, study: Study) -> Reading | None:
     """The open or signed primary reading that covers a study."""
-    return session.scalar(
-        select(Reading)
-        .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
-        .where(ReadingStudy.study_id == study.id, Reading.kind == "primary", Reading.state.not_in(CLOSED))
-        .limit(1)
-    )
+    session.flush()
+    found = _OF_STUDY.first(session, {"study": study.id})
+    return session.get_one(Reading, found.id) if found is not None else None
 
 
 def _reading_of_orders(session: Session, orders: Iterable[Order]) -> Reading | None:
-    return session.scalar(
-        select(Reading)
-        .join(ReadingOrder, ReadingOrder.reading_id == Reading.id)
-        .where(
-            ReadingOrder.order_id.in_([order.id for order in orders]),
-            Reading.kind == "primary",
-            Reading.state.not_in(CLOSED),
-        )
-        .order_by(Reading.id)
-        .limit(1)
-    )
+    session.flush()
+    found = [row.id for order in orders for row in _OF_ORDER.rows(session, {"order": order.id})]
+    return session.get_one(Reading, min(found)) if found else None
 
 
 def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Order], by: Actor, now: datetime) -> None:
@@ -190,11 +209,16 @@ def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Ord
     session.flush()
     if issued is None:
         _most_urgent(reading, orders)
+        if reading.ready_at is not None and reading.due_at is not None:  # what joined may be owed sooner
+            due = _due(session, reading.center_id, reading.priority, orders, reading.ready_at)
+            reading.due_at = min(reading.due_at, due)
     # A repeat comes as a new study, or (devices take the UID from the worklist) as new images of the same one.
     if reading.state == "returned" and (fresh or _came_since_return(session, reading, study)):
         move(session, "reading", reading, "resume", by, now)
         reading.note = ""
-        reading.due_at = _due(session, reading.priority, orders, now) if study.arrival == "complete" else None
+        is_complete = study.arrival == "complete"
+        reading.ready_at = now if is_complete else None  # its turnaround begins anew
+        reading.due_at = _due(session, reading.center_id, reading.priority, orders, now) if is_complete else None
         for order in orders:
             order.note = ""
     if issued is not None and fresh:
@@ -228,6 +252,9 @@ def _open(
         _show_no_center(session, study, now)
         return None
     center_id, group_id, route_id = goes_to
+    patients.hold(session, [study])
+    is_complete = study.arrival == "complete"
+    is_due = is_complete or priority == "STAT"
     reading = Reading(
         center_id=center_id,
         group_id=group_id,
@@ -235,16 +262,16 @@ def _open(
         patient_id=study.patient_id,
         institution_id=study.institution_id,
         priority=priority,
-        rank=RANKS[priority],
-        due_at=_due(session, priority, orders, now) if study.arrival == "complete" or priority == "STAT" else None,
+        rank=_rank(session.get_one(Center, center_id), priority, orders),
+        due_at=_due(session, center_id, priority, orders, now) if is_due else None,
+        ready_at=now if is_complete else None,
         created_at=now,
     )
     begin(session, "reading", reading, "open", by, now)
-    session.flush()
-    session.add(ReadingStudy(reading_id=reading.id, study_id=study.id))
+    write_new(session, reading)
+    write_new(session, ReadingStudy(reading_id=reading.id, study_id=study.id))
     for order in orders:
-        session.add(ReadingOrder(reading_id=reading.id, order_id=order.id))
-    session.flush()
+        write_new(session, ReadingOrder(reading_id=reading.id, order_id=order.id))
     return reading
 
 
@@ -256,29 +283,11 @@ def _route(
     None if there is no center of the discipline at all.
     """
     institution = session.get_one(Institution, study.institution_id)
-    case = routing.Case(
-        institution=institution.code,
-        discipline=procedure.discipline if procedure else "imaging",
-        modality=(procedure.modality if procedure else "") or study.modality,
-        body_part=(procedure.body_part if procedure else "") or study.body_part,
-        priority=priority,
-        at=now,
-        timezone=institution.timezone,
-    )
-    rows = session.execute(
-        select(Route, Center.discipline)
-        .join(Center, Center.id == Route.center_id)
-        .where(Route.enabled)
-        .order_by(Route.place, Route.id)
-    )
-    rules = [
-        routing.Rule(route.id, route.name, route.center_id, route.group_id, discipline, route.conditions)
-        for route, discipline in rows
-    ]
-    rule = routing.first_match(rules, case)
+    case = routes.case_of(institution, procedure, study.modality, study.body_part, priority, now)
+    rule = routing.first_match(routes.live_rules(session), case)
     if rule is not None:
         return rule.center_id, rule.group_id, rule.id
-    center = session.scalar(select(Center.id).where(Center.discipline == case.discipline).order_by(Center.id).limit(1))
+    center = routes.catching_centers(session).get(case.discipline)
     return None if center is None else (center, None, None)
 
 
@@ -291,10 +300,12 @@ def _show_no_center(session: Session, study: Study, now: datetime) -> None:
         begin(session, "set aside", row, "set aside", HUREN, now, row.reason)
 
 
-def _due(session: Session, priority: str, orders: Sequence[Order], now: datetime) -> datetime:
-    """The earliest time by which one of the covered procedures is due."""
+def _due(session: Session, center_id: str, priority: str, orders: Sequence[Order], start: datetime) -> datetime:
+    """The earliest time by which one of the covered procedures is due, in the working time of the center."""
+    center = session.get_one(Center, center_id)
+    calendar = calendar_of(session, center, start.date())
     limits = [order.procedure.limits for order in orders if order.procedure is not None] or [{}]
-    return min(due_at(now, limit, priority) for limit in limits)
+    return min(due_at(start, limit, priority, calendar, center.discipline) for limit in limits)
 
 
 def _performed(session: Session, orders: Iterable[Order], by: Actor, now: datetime) -> None:
@@ -305,4 +316,10 @@ def _performed(session: Session, orders: Iterable[Order], by: Actor, now: dateti
 
 def _most_urgent(reading: Reading, orders: Sequence[Order]) -> None:
     priority = most_urgent([reading.priority, *(order.priority for order in orders)])
-    reading.priority, reading.rank = priority, RANKS[priority]
+    reading.priority = priority
+    reading.rank = min(reading.rank, _rank(reading.center, priority, orders))
+
+
+def _rank(center: Center, priority: str, orders: Sequence[Order]) -> int:
+    said = [text for order in orders for text in (order.clinical_information, order.reason)]
+    return rank_of(priority, center.first_words, said)

@@ -6,20 +6,34 @@ nor the words change. A draft carries a revision: writing on a stale one is refu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit
+from worklist.actions import notices, submissions
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
-from worklist.facts import ReportText
+from worklist.facts import Measurement, ReportText
 from worklist.moves import begin, move
 from worklist.people import Actor
+from worklist.rules import measurements
 from worklist.rules.documents import MOST_KEY_IMAGES
-from worklist.tables import Center, Instance, Order, Reading, ReadingOrder, ReadingStudy, ReportVersion, Study
+from worklist.rules.templates import read_values
+from worklist.tables import (
+    Center,
+    Instance,
+    Order,
+    Reading,
+    ReadingOrder,
+    ReadingStudy,
+    ReportTemplate,
+    ReportVersion,
+    Study,
+)
 
 READERS = ("reader", "senior reader")
 
@@ -69,15 +83,20 @@ def claim(session: Session, by: Actor, reading_id: str, now: datetime) -> Readin
         update(Reading)
         .where(
             Reading.id == reading.id,
+            Reading.state == reading.state,  # whose case it is now depends on it
             or_(Reading.holder_id.is_(None), Reading.holder_id == by.id, Reading.held_until <= now),
         )
-        .values(holder_id=by.id, held_until=until)
+        .values(holder_id=by.id, held_until=until, **({"claimed_at": now} if fresh else {}))
         .returning(Reading.id)
         .execution_options(synchronize_session=False)
     ).first()
     if taken is None:
+        before = reading.state
+        session.refresh(reading, ["state"])
+        if reading.state != before:  # somebody handed it on at this very moment
+            return claim(session, by, reading_id, now)
         raise Conflict("held_by_another")
-    session.refresh(reading, ["holder_id", "held_until"])
+    session.refresh(reading, ["holder_id", "held_until", "claimed_at"])
     if fresh:
         note(session, by, "case claimed", reading, now)
     return reading
@@ -95,6 +114,8 @@ def take_over(session: Session, by: Actor, reading_id: str, why: str, now: datet
     session.flush()
     claim(session, by, reading_id, now)
     note(session, by, "case taken over", reading, now, why, {"from": before})
+    told = [before] if before != by.id else []
+    notices.tell(session, told, "case taken over", notices.of_case(session, reading, by), case_page(reading), now)
     return reading
 
 
@@ -124,16 +145,21 @@ def save_draft(
     now: datetime,
     *,
     key_images: Sequence[tuple[str, int]] | None = None,
+    template_id: str | None = None,
+    values: Mapping[str, Any] | None = None,
+    measured: Sequence[tuple[str, int, str]] | None = None,
 ) -> Saved:
     """Write the draft; the first words make it. `revision` is the one the words were based on (None: the present).
 
     `key_images` are (SOP Instance UID, frame from 1) of the images that are printed with the report, in that order;
-    None leaves those that were chosen.
+    None leaves those that were chosen. `template_id` and `values` are the template that the words began with and what
+    was typed into its fields (`worklist.rules.templates`): an empty id is none, None leaves what was. `measured` are
+    (name, value, formula) of the numbers of an ECG (`worklist.rules.measurements`); None leaves those that are held.
 
     Raises
     ------
     BadInput
-        ``key_images_too_many``, ``not_an_image_of_the_case``.
+        ``key_images_too_many``, ``not_an_image_of_the_case``; ``measurements_of_an_ecg`` where the case is none.
     Conflict
         ``draft_is_newer`` (with the present revision) if somebody wrote meanwhile, or the lease is not the actor's.
     """
@@ -154,6 +180,14 @@ def save_draft(
     if key_images is not None:
         _check_key_images(session, reading, key_images)
         chosen = [[uid, frame] for uid, frame in key_images]
+    numbers = draft.measurements
+    if measured is not None:
+        numbers = measurements.as_json(_measurements(session, reading, measured))
+    template, typed = draft.template_id, draft.values
+    if template_id is not None:
+        template, typed = _template(session, reading, draft, template_id), {}
+    if values is not None:
+        typed = read_values(values)
     written = session.execute(
         update(ReportVersion)
         .where(ReportVersion.id == draft.id, ReportVersion.state == "draft", ReportVersion.revision == draft.revision)
@@ -162,6 +196,9 @@ def save_draft(
             impression=text.impression,
             critical=text.critical,
             key_images=chosen,
+            measurements=numbers,
+            template_id=template,
+            values=typed,
             revision=draft.revision + 1,
             changed_at=now,
         )
@@ -178,6 +215,16 @@ def save_draft(
     return Saved(reading.id, draft.id, draft.revision, reading.held_until)
 
 
+def _template(session: Session, reading: Reading, draft: ReportVersion, template_id: str) -> str | None:
+    """The template's id, if the center has it; one that was taken out of use stays where it stood."""
+    if not template_id or template_id == draft.template_id:
+        return template_id or None
+    found = session.get(ReportTemplate, template_id)
+    if found is None or found.center_id != reading.center_id or not found.enabled:
+        raise NotFound("no_such_report_template")
+    return found.id
+
+
 def new_draft(
     session: Session,
     reading: Reading,
@@ -188,8 +235,9 @@ def new_draft(
     text: ReportText | None = None,
     reason: str = "",
     key_images: Sequence[Sequence[object]] = (),
+    numbers: Sequence[Mapping[str, Any]] = (),
 ) -> ReportVersion:
-    """The next version of a reading's report, as a draft."""
+    """The next version of a reading's report, as a draft. `numbers` are measurements as a version keeps them."""
     text = text or ReportText()
     draft = ReportVersion(
         reading_id=reading.id,
@@ -200,6 +248,7 @@ def new_draft(
         critical=text.critical,
         reason=reason,
         key_images=[list(image) for image in key_images],
+        measurements=[dict(one) for one in numbers],
         revision=0,
         writer_id=by.id,
         changed_at=now,
@@ -207,6 +256,13 @@ def new_draft(
     begin(session, "report version", draft, "write", by, now, reason)
     session.flush()
     return draft
+
+
+def _measurements(session: Session, reading: Reading, given: Sequence[tuple[str, int, str]]) -> tuple[Measurement, ...]:
+    if given and reading.center.discipline != "ecg":
+        raise BadInput("measurements_of_an_ecg")
+    said = [one for study in studies_of(session, reading) for one in study.measured.values()]
+    return measurements.read(given, said)
 
 
 def _check_key_images(session: Session, reading: Reading, chosen: Sequence[tuple[str, int]]) -> None:
@@ -249,6 +305,7 @@ def submit(session: Session, by: Actor, reading_id: str, now: datetime) -> Readi
     if draft is None or not draft.impression.strip():
         raise BadInput("impression_missing")
     move(session, "reading", reading, "submit", by, now)
+    submissions.keep(session, draft, "submit", by, now)
     reading.holder_id = reading.held_until = None
     reading.note = ""
     return reading
@@ -263,9 +320,19 @@ def send_back(session: Session, by: Actor, reading_id: str, why: str, now: datet
     if not why.strip():
         raise BadInput("reason_missing")
     move(session, "reading", reading, "send back", by, now, why)
+    draft = draft_of(session, reading.id)
+    if draft is not None:
+        submissions.keep(session, draft, "send back", by, now, why)
+        told = [draft.writer_id] if draft.writer_id != by.id else []
+        notices.tell(session, told, "case sent back", notices.of_case(session, reading, by), case_page(reading), now)
     reading.holder_id = reading.held_until = None
     reading.note = why
     return reading
+
+
+def case_page(reading: Reading) -> str:
+    """The address of a case's page."""
+    return f"/reading/{reading.id}"
 
 
 def orders_of(session: Session, reading: Reading) -> list[Order]:

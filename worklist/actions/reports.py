@@ -15,14 +15,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from worklist import audit
-from worklist.actions import critical, deliveries, filing, late, readings
+from worklist import audit, register
+from worklist.actions import aids, critical, deliveries, filing, late, notices, readings, submissions
+from worklist.actions.calendars import calendar_of
 from worklist.actions.patients import facts_of
 from worklist.errors import BadInput, Conflict, Forbidden
 from worklist.facts import (
     CoveredOrder,
     Filing,
     Letterhead,
+    Measurement,
     Paper,
     ReportDocument,
     ReportStatus,
@@ -32,6 +34,9 @@ from worklist.facts import (
 from worklist.moves import can, move
 from worklist.numbers import new_verification_code
 from worklist.people import Actor
+from worklist.queries import recognition
+from worklist.rules import measurements
+from worklist.rules.due import turnaround
 from worklist.rules.objects import is_evidence
 from worklist.rules.routing import within
 from worklist.tables import Instance, Institution, Order, Patient, Reading, ReportVersion, Study, User
@@ -125,6 +130,10 @@ def issue(
     readings.require_lease(reading, by, now)
     _require_unchanged(session, reading, draft, prepared, by)
     _freeze(session, draft, prepared, by, canonical)
+    verb_of_hand = "issue preliminary" if prepared.status == "preliminary" else "sign"
+    if submissions.keep(session, draft, verb_of_hand, by, now).seen_at is None:
+        says = notices.of_case(session, reading, by)
+        notices.tell(session, [draft.writer_id], "words changed", says, readings.case_page(reading), now)
     filing.keep(session, readings.studies_of(session, reading), draft, documents)
     move(session, "report version", draft, VERBS[prepared.status], by, now)
     _supersede_earlier(session, reading, draft, by, now)
@@ -133,11 +142,18 @@ def issue(
         reading.review_due_at = now + timedelta(minutes=reading.center.review_minutes)
         # The review is still owed: its text starts from what was issued, as a version of its own.
         text = ReportText(draft.findings, draft.impression, draft.critical)
-        owed = readings.new_draft(session, reading, by, now, text=text, key_images=draft.key_images)
+        owed = readings.new_draft(
+            session, reading, by, now, text=text, key_images=draft.key_images, numbers=draft.measurements
+        )
         owed.writer_id = draft.writer_id
     else:
         move(session, "reading", reading, "sign", by, now)
         reading.review_due_at = None
+        if reading.signed_at is None:  # a correction later on is no part of the turnaround
+            reading.signed_at = now
+            if reading.ready_at is not None:
+                calendar = calendar_of(session, reading.center, reading.ready_at.date())
+                reading.turnaround_minutes = turnaround(reading.ready_at, now, reading.priority, calendar)
         for order in readings.orders_of(session, reading):
             if can("order", order, "complete"):
                 move(session, "order", order, "complete", by, now)
@@ -148,10 +164,22 @@ def issue(
     for study in readings.studies_of(session, reading):
         late.note_late_images(session, study, _evidence(session, study), now)
     if draft.critical.strip():
-        critical.mark_for_report(session, by, reading, draft.critical, now)
+        two = draft.writer_id != by.id  # writing and signing it are two doctors' looks
+        critical.mark_for_report(session, by, reading, draft.critical, now, is_verified=two)
     deliveries.owe(session, reading, draft, by, now)
+    if prepared.status in ("corrected", "addendum"):
+        tell_of_change(session, by, reading, now)
     note(session, by, f"report {prepared.status}", reading, draft, now)
+    register.enter(session, draft, documents, now)
     return draft
+
+
+def tell_of_change(session: Session, by: Actor, reading: Reading, now: datetime) -> None:
+    """The institutions that ordered learn that a report which they hold is no longer the newest word."""
+    for order in readings.orders_of(session, reading):
+        says = {"accession_number": order.accession_number, "by": by.shown or by.name}
+        home = notices.home_staff(session, order.institution_id)
+        notices.tell(session, home, "report changed", says, f"/orders/{order.id}", now)
 
 
 def _may_issue_preliminary(reading: Reading, draft: ReportVersion, now: datetime) -> None:
@@ -194,7 +222,7 @@ def compose(
         patient=facts_of(patient),
         patient_id=orders[0].patient_value if orders else "",
         patient_issuer=orders[0].patient_issuer if orders else "",
-        orders=tuple(_covered(order, studies) for order in orders),
+        orders=tuple(_covered(session, order, studies, status, now) for order in orders),
         text=text,
         writer=writer.login,
         writer_name=writer.name,
@@ -211,7 +239,18 @@ def compose(
         # An image that was moved away with its study is of somebody else now.
         key_images=tuple((uid, frame) for uid, frame in draft.key_images if uid in held),
         head=_head(reading, institution),
+        measurements=_measurements(draft, studies, status),
+        tier=aids.tier_of(session, reading.center_id, text.critical),
     )
+
+
+def _measurements(draft: ReportVersion, studies: list[Study], status: ReportStatus) -> tuple[Measurement, ...]:
+    """The numbers, each with whose it is by the recordings as they are held now; a withdrawal repeats what was said."""
+    held = measurements.from_json(draft.measurements)
+    if status == "withdrawal":
+        return held
+    said = [one for study in studies for one in study.measured.values()]
+    return measurements.read([(one.name, one.value, one.method) for one in held], said)
 
 
 def _head(reading: Reading, ordering: Institution) -> Letterhead:
@@ -221,7 +260,7 @@ def _head(reading: Reading, ordering: Institution) -> Letterhead:
     return Letterhead(own.id, own.name, own.name_en, own.uscc, own.address, own.phone, paper)
 
 
-def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
+def _covered(session: Session, order: Order, studies: list[Study], status: ReportStatus, now: datetime) -> CoveredOrder:
     own = next(
         (s for s in studies if s.study_instance_uid == order.study_instance_uid), studies[0] if studies else None
     )
@@ -240,6 +279,7 @@ def _covered(order: Order, studies: list[Study]) -> CoveredOrder:
         visit_number=order.visit_number,
         location=order.location,
         clinical_information=order.clinical_information,
+        marks=recognition.marks_of(session, order, own, now) if own and status in recognition.FINAL else (),
     )
 
 
@@ -291,6 +331,7 @@ def _freeze(session: Session, draft: ReportVersion, prepared: Prepared, by: Acto
             document_sha256=canonical.stored.sha256,
             verification_code=prepared.report.verification_code,
             instances=[list(i) for i in prepared.report.instances],
+            measurements=measurements.as_json(prepared.report.measurements),
         )
         .returning(ReportVersion.id)
         .execution_options(synchronize_session=False)

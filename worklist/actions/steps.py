@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from worklist import audit, outbox
-from worklist.actions import linking, reading_making
+from worklist.actions import linking, patients, reading_making
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import KnownDevice, ProcedureStepFacts
 from worklist.moves import begin, can, move
@@ -183,10 +183,9 @@ def _orders(session: Session, device: KnownDevice, facts: ProcedureStepFacts) ->
         select(Order).where(
             or_(Order.accession_number.in_(numbers), Order.study_instance_uid.in_(uids)),
             Order.institution_id.in_(device.institutions),
-            Order.patient_value == facts.patient_id,
         )
-    )
-    return [order for order in found if facts.issuer in ("", order.patient_issuer)]
+    ).unique()
+    return [order for order in found if patients.goes_by(order, facts.patient_id, facts.issuer)]
 
 
 def _orders_of_step(session: Session, step: ProcedureStep) -> list[Order]:
@@ -195,9 +194,8 @@ def _orders_of_step(session: Session, step: ProcedureStep) -> list[Order]:
     query = select(Order).where(
         or_(Order.accession_number.in_(numbers), Order.study_instance_uid.in_(uids)),
         Order.institution_id == step.institution_id,
-        Order.patient_value == step.patient_id,
     )
-    return list(session.scalars(query))
+    return [order for order in session.scalars(query).unique() if patients.goes_by(order, step.patient_id)]
 
 
 def _studies(session: Session, step: ProcedureStep) -> list[Study]:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from datetime import datetime
+from typing import Any, Final, Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from worklist.actions import late, linking, steps
+from worklist.actions import late, linking, new_studies, steps, usual
 from worklist.actions.devices import known
+from worklist.database import take_turn
 from worklist.errors import Conflict, NotFound
 from worklist.facts import KnownDevice, ObjectFacts, StoredBytes, UploadOrigin
 from worklist.moves import begin, move
 from worklist.people import HUREN, Actor, device_actor
+from worklist.prepared import Prepared
 from worklist.rules.matching import OTHER_HOSPITAL
 from worklist.rules.objects import is_evidence
-from worklist.tables import Device, Instance, Institution, Order, Series, SetAside, Study
+from worklist.tables import Device, Instance, Order, SetAside, Study
+from worklist.tables.base import table_of
+
+_STUDY, _INSTANCE = table_of(Study).c, table_of(Instance).c
+_KNOWN: Final = Prepared(
+    select(_STUDY.id).where(
+        _STUDY.institution_id == bindparam("institution"), _STUDY.study_instance_uid == bindparam("uid")
+    )
+)
+_HELD: Final = Prepared(  # the shown copy of an object
+    select(_INSTANCE.study_id, _INSTANCE.dataset_sha256, _INSTANCE.store_key)
+    .where(
+        _INSTANCE.sop_instance_uid == bindparam("uid"),
+        _INSTANCE.study_id == _STUDY.id,
+        _STUDY.institution_id == bindparam("institution"),
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +65,10 @@ def receive_object(
     same_as_held: bool | None = None,
     by: Actor | None = None,
     origin: UploadOrigin = "own equipment",
+    any_patient: bool = False,
 ) -> Receipt:
-    """Note an object whose bytes are durable already. `same_as_held` answers an earlier ``compare``.
+    """Note an object whose bytes are durable already. `same_as_held` answers an earlier ``compare``; `any_patient`
+    says that a person looked and its patient is the study's.
 
     A person, or a program for one, sends as a device without an id, and `by` says who it is. What another hospital
     made carries that hospital's patient numbers: it is never matched by them, a person links it.
@@ -56,29 +76,34 @@ def receive_object(
     by = by or device_actor(device.id, device.name, device.institutions)
     if origin == "other hospital":
         facts = replace(facts, issuer=OTHER_HOSPITAL)
-    institution = _institution(session, device, facts)
-    if institution is None:
+    institution_id = _institution(session, device, facts)
+    if institution_id is not None:
+        take_turn(session, institution_id, facts.sop_instance_uid)  # one UID in two studies at once: one is held
+    if institution_id is not None and same_as_held is None:
+        usual_study = usual.receive(session, institution_id, device, facts, stored, now)
+        if usual_study is not None:
+            return Receipt("stored", usual_study)
+    if institution_id is None:
         return Receipt(_nobodys(session, device, facts, stored, now), reason="institution_unclear")
-    study = session.scalar(
-        select(Study).where(
-            Study.institution_id == institution.id, Study.study_instance_uid == facts.study_instance_uid
-        )
-    )
-    held = _held(session, institution, facts)
+    held = _HELD.first(session, {"institution": institution_id, "uid": facts.sop_instance_uid})
     if held is not None:
-        instance, its_study = held
-        if instance.dataset_sha256 == stored.dataset_sha256:
-            return Receipt("duplicate", its_study.id, instance.store_key)
+        if held.dataset_sha256 == stored.dataset_sha256:
+            return Receipt("duplicate", held.study_id, held.store_key)
         if same_as_held is None:
-            return Receipt("compare", its_study.id, instance.store_key)
+            return Receipt("compare", held.study_id, held.store_key)
         if same_as_held:
-            return Receipt("duplicate", its_study.id, instance.store_key)
+            return Receipt("duplicate", held.study_id, held.store_key)
         params = {"uid": facts.sop_instance_uid}
+        its_study = session.get_one(Study, held.study_id)
         outcome = _conflict(session, its_study, device, stored, "same_uid_other_content", params, now)
-        return Receipt(outcome, its_study.id, instance.store_key, "same_uid_other_content", params)
-    if study is None:
-        study = _new_study(session, institution, device, facts, by, now)
-    elif facts.patient_id != study.sent_patient_id or facts.issuer != study.sent_issuer:
+        return Receipt(outcome, its_study.id, held.store_key, "same_uid_other_content", params)
+    known = _KNOWN.first(session, {"institution": institution_id, "uid": facts.study_instance_uid})
+    if known is None:
+        study = new_studies.begin_study(session, institution_id, device, facts, stored, by, now)
+        linking.match_study(session, study, device.institutions, now)
+        return Receipt("stored", study.id)
+    study = session.get_one(Study, known.id)
+    if not any_patient and (facts.patient_id != study.sent_patient_id or facts.issuer != study.sent_issuer):
         params = {"sent": facts.patient_id}
         outcome = _conflict(session, study, device, stored, "patient_differs_in_study", params, now)
         return Receipt(outcome, study.id, reason="patient_differs_in_study", params=params)
@@ -94,9 +119,31 @@ def receive_object(
 
 
 def set_aside_object(
-    session: Session, device: KnownDevice | None, store_key: str, reason: str, params: dict[str, Any], now: datetime
-) -> None:
-    """Show the admin bytes that could not be understood or filed."""
+    session: Session,
+    device: KnownDevice | None,
+    store_key: str,
+    reason: str,
+    params: dict[str, Any],
+    now: datetime,
+    *,
+    digest: str = "",
+) -> bool:
+    """Show the admin bytes that could not be understood or filed.
+
+    `digest` is the SHA-256 of the data set. False: the same bytes of the same device wait already, for the same
+    reason, and these are not referenced.
+    """
+    if device is not None and digest:
+        take_turn(session, device.id, digest)
+        same = select(SetAside.id).where(
+            SetAside.state == "waiting",
+            SetAside.kind == "object",
+            SetAside.device_id == device.id,
+            SetAside.reason == reason,
+            SetAside.digests == [digest],
+        )
+        if session.scalar(same.limit(1)) is not None:
+            return False
     row = SetAside(
         kind="object",
         device_id=(device.id or None) if device else None,
@@ -104,9 +151,11 @@ def set_aside_object(
         reason=reason,
         params={k: str(v) for k, v in params.items()},
         store_keys=[store_key] if store_key else [],
+        digests=[digest] if digest else [],
         at=now,
     )
     begin(session, "set aside", row, "set aside", HUREN, now, reason)
+    return True
 
 
 def _nobodys(
@@ -114,6 +163,7 @@ def _nobodys(
 ) -> Literal["conflict", "duplicate"]:
     """Keep an object of a device that speaks for several institutions and does not say for which: one row a study."""
     params = {"study_instance_uid": facts.study_instance_uid}
+    take_turn(session, device.id, facts.study_instance_uid)  # the first two at once make one row
     rows = session.scalars(
         select(SetAside)
         .where(SetAside.device_id == device.id, SetAside.reason == "institution_unclear", SetAside.state == "waiting")
@@ -166,17 +216,17 @@ def settle_set_aside(session: Session, by: Actor, set_aside_id: str, dismiss: bo
     move(session, "set aside", row, "dismiss" if dismiss else "settle", by, now, why)
 
 
-def _institution(session: Session, device: KnownDevice, facts: ObjectFacts) -> Institution | None:
+def _institution(session: Session, device: KnownDevice, facts: ObjectFacts) -> str | None:
     """The institution the object belongs to: the device's only one, or that of the one order it names."""
     if len(device.institutions) == 1:
-        return session.get(Institution, device.institutions[0])
+        return device.institutions[0]
     held = session.scalars(
         select(Study.institution_id).where(
             Study.study_instance_uid == facts.study_instance_uid, Study.institution_id.in_(device.institutions)
         )
     ).all()
     if len(held) == 1:
-        return session.get(Institution, held[0])
+        return held[0]
     numbers = {facts.accession_number, *(r.accession_number for r in facts.requests)} - {""}
     named = session.scalars(
         select(Order.institution_id)
@@ -186,106 +236,13 @@ def _institution(session: Session, device: KnownDevice, facts: ObjectFacts) -> I
         )
         .distinct()
     ).all()
-    return session.get(Institution, named[0]) if len(named) == 1 else None
-
-
-def _held(session: Session, institution: Institution, facts: ObjectFacts) -> tuple[Instance, Study] | None:
-    """The shown copy of this SOP Instance UID at this institution, and its study."""
-    row = session.execute(
-        select(Instance, Study)
-        .join(Study, Study.id == Instance.study_id)
-        .where(Instance.sop_instance_uid == facts.sop_instance_uid, Study.institution_id == institution.id)
-    ).first()
-    return (row[0], row[1]) if row is not None else None
-
-
-def _new_study(
-    session: Session, institution: Institution, device: KnownDevice, facts: ObjectFacts, by: Actor, now: datetime
-) -> Study:
-    study = Study(
-        institution_id=institution.id,
-        device_id=device.id or None,
-        study_instance_uid=facts.study_instance_uid,
-        sent_patient_id=facts.patient_id,
-        sent_issuer=facts.issuer,
-        sent_name=facts.patient_name.ideographic,
-        sent_name_alphabetic=facts.patient_name.alphabetic,
-        sent_sex=facts.sex,
-        sent_birth_date=facts.birth_date,
-        sent_accession_number=facts.accession_number,
-        sent_requests=[
-            [r.accession_number, r.study_instance_uid, r.requested_procedure_id, r.scheduled_step_id]
-            for r in facts.requests
-        ],
-        modality=facts.modality,
-        body_part=facts.body_part,
-        description=facts.study_description,
-        study_date=facts.study_date,
-        study_time=facts.study_time,
-        acquired_at=_acquired_at(facts, institution),
-        instances=0,
-        first_at=now,
-        last_at=now,
-    )
-    begin(session, "study arrival", study, "receive", by, now)
-    begin(session, "study link", study, "receive", by, now)
-    session.flush()
-    twin = session.scalar(
-        select(Study.id).where(Study.study_instance_uid == facts.study_instance_uid, Study.id != study.id).limit(1)
-    )
-    if twin is not None:
-        row = SetAside(
-            kind="collision",
-            institution_id=institution.id,
-            device_id=device.id or None,
-            study_id=study.id,
-            reason="study_uid_used_by_another_institution",
-            params={"uid": facts.study_instance_uid},
-            at=now,
-        )
-        begin(session, "set aside", row, "set aside", HUREN, now)
-    return study
+    return named[0] if len(named) == 1 else None
 
 
 def _add(
     session: Session, study: Study, device: KnownDevice, facts: ObjectFacts, stored: StoredBytes, now: datetime
 ) -> None:
-    series = session.scalar(
-        select(Series).where(Series.study_id == study.id, Series.series_instance_uid == facts.series_instance_uid)
-    )
-    if series is None:
-        series = Series(
-            study_id=study.id,
-            series_instance_uid=facts.series_instance_uid,
-            modality=facts.modality,
-            number=facts.series_number,
-            description=facts.series_description,
-            body_part=facts.body_part,
-            instances=0,
-        )
-        session.add(series)
-        session.flush()
-    session.add(
-        Instance(
-            study_id=study.id,
-            series_id=series.id,
-            sop_instance_uid=facts.sop_instance_uid,
-            sop_class_uid=facts.sop_class_uid,
-            transfer_syntax_uid=facts.transfer_syntax_uid,
-            number=facts.instance_number,
-            rows=facts.rows,
-            columns=facts.columns,
-            frames=facts.frames,
-            store_key=stored.key,
-            size=stored.size,
-            sha256=stored.sha256,
-            dataset_sha256=stored.dataset_sha256,
-            device_id=device.id or None,
-            received_at=now,
-        )
-    )
     # Counted by the database: two associations of one study may be here at the same time.
-    series.instances = Series.instances + 1
     study.instances = Study.instances + 1
     study.last_at = now
     study.modality = study.modality or facts.modality
@@ -293,6 +250,8 @@ def _add(
     session.flush()
     # The count has locked the row: what another association has done to the study meanwhile is seen from here on.
     session.refresh(study, ["instances", "arrival", "link"])
+    if not usual.add_to_series(session, study.id, device, facts, stored, now):
+        usual.add_to_new_series(session, study.id, device, facts, stored, now)
 
 
 def _conflict(
@@ -305,6 +264,7 @@ def _conflict(
     now: datetime,
 ) -> Literal["conflict", "duplicate"]:
     """Keep a copy that disagrees: one open conflict per study and reason collects them, each content once."""
+    take_turn(session, study.id, reason)  # the first two at once make one row
     row = session.scalar(
         select(SetAside)
         .where(
@@ -334,18 +294,3 @@ def _conflict(
     )
     begin(session, "set aside", row, "set aside", HUREN, now, reason)
     return "conflict"
-
-
-def _acquired_at(facts: ObjectFacts, institution: Institution) -> datetime | None:
-    """UTC beside Study Date and Time: by the offset tag, else the institution's zone; None if there is no time."""
-    if not facts.study_time:
-        return None  # midnight would be made up
-    digits = facts.study_time.split(".")[0].ljust(6, "0")
-    try:
-        if facts.timezone_offset:
-            stamp = facts.study_date + digits + facts.timezone_offset
-            return datetime.strptime(stamp, "%Y%m%d%H%M%S%z").astimezone(UTC)
-        local = datetime.strptime(facts.study_date + digits, "%Y%m%d%H%M%S")  # noqa: DTZ007 - zone follows
-        return local.replace(tzinfo=ZoneInfo(institution.timezone)).astimezone(UTC)
-    except ValueError:
-        return None

@@ -11,7 +11,17 @@ from sqlalchemy.orm import Session
 
 from worklist import audit
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
-from worklist.people import CENTER_ROLES, HUREN, ROLES, Actor, actor_of, close_sessions_of, create_token
+from worklist.people import (
+    CENTER_ROLES,
+    HUREN,
+    ROLES,
+    Actor,
+    account_for_admin,
+    actor_of,
+    close_sessions_of,
+    create_token,
+    require_security_admin,
+)
 from worklist.tables import ApiToken, Center, Institution, ReaderGroup, User, UserGroup, UserRole
 
 FAILURES_ALLOWED: Final = 5
@@ -34,7 +44,7 @@ def save_user(
     must_change_password: bool = True,
 ) -> User:
     """Make or change a person. `roles` are (role, center id or ""); changed rights end the person's sessions."""
-    _allow(by)
+    require_security_admin(by)
     if id is None:
         login = login.strip().lower()
         if not login or len(login) > 64 or any(c.isspace() or not c.isprintable() for c in login):
@@ -103,8 +113,55 @@ def change_own_password(session: Session, by: Actor, password_hash: str, now: da
     audit.note(session, by, "password changed", now, thing="user", thing_id=user.id)
 
 
+def connect(session: Session, user_id: str, subject: str, address: str, now: datetime) -> None:
+    """The account `subject` ("issuer|sub") of the sign-in provider is this person's: they have just proved both.
+
+    Raises
+    ------
+    Conflict
+        ``oidc_subject_taken``: it is connected to another person.
+    """
+    user = session.get_one(User, user_id)
+    if user.oidc_subject == subject:
+        return
+    _set_subject(session, user, subject)
+    by = Actor(id=user.id, name=user.login, address=address)
+    audit.note(session, by, "sign-in provider connected", now, thing="user", thing_id=user.id)
+
+
+def find_subject(session: Session, subject: str) -> User | None:
+    """The enabled user to whom this account of the sign-in provider belongs."""
+    return session.scalar(select(User).where(User.oidc_subject == subject, User.enabled))
+
+
+def set_subject(session: Session, by: Actor, user_id: str, subject: str, now: datetime) -> None:
+    """Say which account of the sign-in provider ("issuer|sub") is this person's, or ("") that none is.
+
+    Raises
+    ------
+    NotFound, Conflict, BadInput
+        ``no_such_user``, ``oidc_subject_taken``, ``field_wrong``.
+    """
+    user = account_for_admin(session, by, user_id)
+    if len(subject) > 600 or not subject.isprintable():
+        raise BadInput("field_wrong", field="oidc_subject")
+    _set_subject(session, user, subject or None)
+    close_sessions_of(session, user.id)
+    action = "sign-in provider connected" if subject else "sign-in provider disconnected"
+    audit.note(session, by, action, now, thing="user", thing_id=user.id, institution_id=user.institution_id)
+
+
+def _set_subject(session: Session, user: User, subject: str | None) -> None:
+    if subject is not None:
+        other = session.scalar(select(User.id).where(User.oidc_subject == subject, User.id != user.id))
+        if other is not None:
+            raise Conflict("oidc_subject_taken")
+    user.oidc_subject = subject
+
+
 def set_language(session: Session, by: Actor, language: str) -> None:
     """Remember the language a person reads."""
+    by.require_person()
     if language not in ("zh_CN", "en"):
         raise BadInput("field_wrong", field="language")
     session.get_one(User, by.id).language = language
@@ -114,7 +171,7 @@ def make_token(
     session: Session, by: Actor, login: str, name: str, scopes: tuple[str, ...], now: datetime, life: timedelta | None
 ) -> str:
     """Make an API token for a user and return its secret, once."""
-    _allow(by)
+    require_security_admin(by)
     user = find_login(session, login)
     if user is None:
         raise NotFound("no_such_user")
@@ -126,7 +183,7 @@ def make_token(
 
 def revoke_token(session: Session, by: Actor, token_id: str, now: datetime) -> None:
     """End an API token. One that has ended already keeps its time."""
-    _allow(by)
+    require_security_admin(by)
     token = session.get(ApiToken, token_id)
     if token is None:
         raise NotFound("no_such_token")
@@ -141,13 +198,7 @@ def actor_for(session: Session, login: str) -> Actor:
     user = find_login(session, login)
     if user is None:
         raise NotFound("no_such_user")
-    return actor_of(session, user)
-
-
-def _allow(by: Actor) -> None:
-    if by is not HUREN:
-        by.require_scope("people")
-        by.require("security admin")
+    return actor_of(session, user.id)
 
 
 def _set_roles(session: Session, by: Actor, user: User, roles: list[tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""What administrators see: configuration, messages, things set aside, deliveries, people, audit rows.
+"""What administrators see: configuration, people, audit rows; `ledger` has messages and what waits.
 
 Long, since every list of theirs is here: short queries that do not know each other.
 """
@@ -6,41 +6,33 @@ Long, since every list of theirs is here: short queries that do not know each ot
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from worklist import audit
 from worklist.actions.users import is_locked
-from worklist.errors import NotFound
+from worklist.facts import Reached
 from worklist.people import Actor
-from worklist.queries import parts, scope
+from worklist.queries import parts, reviews, scope
 from worklist.queries.views import (
-    AuditView,
     CenterRow,
     Counts,
-    DeliveryRow,
     DeviceRow,
     EndpointRow,
     InstitutionRow,
-    MessageDetail,
-    MessageRow,
     Page,
     ProcedureRow,
     RefusedRow,
     RouteRow,
-    SetAsideRow,
+    RouteVersion,
     StaffRow,
-    StuckJob,
     TokenRow,
     UserRow,
 )
 from worklist.tables import (
     ApiToken,
-    AuditRow,
     Center,
     CriticalResult,
     Delivery,
@@ -49,15 +41,14 @@ from worklist.tables import (
     DeviceInstitution,
     Endpoint,
     Institution,
-    Message,
+    NoticeSending,
     OnDuty,
-    Order,
-    OutboxRow,
     Procedure,
     ReaderGroup,
     Reading,
     RefusedCaller,
     Route,
+    RouteTable,
     SetAside,
     Study,
     User,
@@ -65,32 +56,40 @@ from worklist.tables import (
     UserRole,
 )
 
+_PARENT: Final = aliased(Institution)
+_MEMBERS: Final = (
+    select(Institution, _PARENT.name).outerjoin(_PARENT, _PARENT.id == Institution.parent_id).order_by(Institution.code)
+)
+
 
 def institutions(session: Session, by: Actor) -> list[InstitutionRow]:
     """All members of the consortium; everybody may know who they are."""
-    parent = aliased(Institution)
-    rows = session.execute(
-        select(Institution, parent.name)
-        .outerjoin(parent, parent.id == Institution.parent_id)
-        .order_by(Institution.code)
+    return [_institution(i, above) for i, above in session.execute(_MEMBERS)]
+
+
+def institution(session: Session, by: Actor) -> InstitutionRow | None:
+    """The actor's own."""
+    found = session.execute(_MEMBERS.where(Institution.id == by.institution_id)).first()
+    return None if found is None else _institution(*found)
+
+
+def _institution(i: Institution, above: str | None) -> InstitutionRow:
+    return InstitutionRow(
+        id=i.id,
+        code=i.code,
+        name=i.name,
+        name_en=i.name_en,
+        level=i.level,
+        grade=i.grade,
+        uscc=i.uscc,
+        parent_id=i.parent_id or "",
+        parent=above or "",
+        timezone=i.timezone,
+        phone=i.phone,
+        address=i.address,
+        paper=i.paper,
+        order_days=i.order_days,
     )
-    return [
-        InstitutionRow(
-            id=i.id,
-            code=i.code,
-            name=i.name,
-            name_en=i.name_en,
-            level=i.level,
-            uscc=i.uscc,
-            parent_id=i.parent_id or "",
-            parent=above or "",
-            timezone=i.timezone,
-            phone=i.phone,
-            address=i.address,
-            paper=i.paper,
-        )
-        for i, above in rows
-    ]
 
 
 def centers(session: Session, by: Actor) -> list[CenterRow]:
@@ -110,12 +109,18 @@ def centers(session: Session, by: Actor) -> list[CenterRow]:
             name=c.name,
             name_en=c.name_en,
             two_people=c.two_people,
+            two_person_critical=c.two_person_critical,
+            verify_minutes=c.verify_minutes,
             preliminary_hours=tuple((start, end) for start, end in c.preliminary_hours),
             lease_minutes=c.lease_minutes,
             quiet_seconds=c.quiet_seconds,
             longest_wait_seconds=c.longest_wait_seconds,
+            ecg_rate=c.ecg_rate,
+            ecg_seconds=c.ecg_seconds,
             review_minutes=c.review_minutes,
             escalation_minutes=tuple(c.escalation_minutes),
+            major_minutes=tuple(c.major_minutes),
+            first_words=tuple(c.first_words),
             on_duty=tuple(duty[c.id]),
             groups=tuple(groups[c.id]),
         )
@@ -125,8 +130,8 @@ def centers(session: Session, by: Actor) -> list[CenterRow]:
 
 def devices(session: Session, by: Actor) -> list[DeviceRow]:
     """Devices with their addresses and institutions. For the PACS admin."""
-    _admin(by)
-    addresses: dict[str, list[dict[str, str | int | None]]] = defaultdict(list)
+    scope.require_admin(by)
+    addresses: dict[str, list[dict[str, str | int | bool | None]]] = defaultdict(list)
     for a in session.scalars(select(DeviceAddress).order_by(DeviceAddress.door, DeviceAddress.claimed)):
         addresses[a.device_id].append(
             {
@@ -135,6 +140,7 @@ def devices(session: Session, by: Actor) -> list[DeviceRow]:
                 "claimed": a.claimed,
                 "institution_id": a.institution_id or "",
                 "port": a.port,
+                "tls": a.tls,
             }
         )
     members: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -160,8 +166,17 @@ def devices(session: Session, by: Actor) -> list[DeviceRow]:
             answers_with=d.answers_with,
             trusts_sender_accession=d.trusts_sender_accession,
             strict=d.strict,
-            may_retrieve=d.may_retrieve,
+            operations=tuple(d.operations),
+            transfer_syntaxes=tuple(d.transfer_syntaxes),
+            receive_only_hours=tuple((start, end) for start, end in d.receive_only_hours),
+            worklist_extras=tuple(d.worklist_extras),
+            modality_equivalents=tuple(tuple(group) for group in d.modality_equivalents),
+            checks=d.checks,
+            recognition=d.recognition,
+            field_overrides=tuple(d.field_overrides),
             last_seen_at=d.last_seen_at,
+            echoes=tuple(Reached(**echo) for echo in d.echoes),
+            echoed_at=d.echoed_at,
         )
         for d in session.scalars(select(Device).order_by(Device.name, Device.id))
     ]
@@ -169,7 +184,7 @@ def devices(session: Session, by: Actor) -> list[DeviceRow]:
 
 def endpoints(session: Session, by: Actor) -> list[EndpointRow]:
     """Endpoints. For the PACS admin."""
-    _admin(by)
+    scope.require_admin(by)
     rows = session.execute(
         select(Endpoint, Institution.name)
         .join(Institution, Institution.id == Endpoint.institution_id)
@@ -189,6 +204,9 @@ def endpoints(session: Session, by: Actor) -> list[EndpointRow]:
             version=e.version,
             answer_seconds=e.answer_seconds,
             pdf=e.pdf,
+            tls=e.tls,
+            trusted=e.trusted,
+            order_status=e.order_status,
             enabled=e.enabled,
         )
         for e, name in rows
@@ -215,11 +233,50 @@ def procedures(session: Session, by: Actor) -> list[ProcedureRow]:
 
 def routes(session: Session, by: Actor) -> list[RouteRow]:
     """Routing rules in the order in which they are tried. For the PACS admin."""
-    _admin(by)
+    scope.require_admin(by)
+    newest = select(RouteTable.id).order_by(RouteTable.number.desc()).limit(1).scalar_subquery()
+    return _rules(session, Route.table_id == newest)
+
+
+def route_number(session: Session, by: Actor) -> int:
+    """The number of the version of the routes that counts; 0 before there is any."""
+    scope.require_admin(by)
+    return session.scalar(select(func.max(RouteTable.number))) or 0
+
+
+def route_versions(
+    session: Session, by: Actor, *, number: int = 0, after: int = 0, limit: int = 50
+) -> Page[RouteVersion]:
+    """Versions of the route table with their rules, the newest first; only one where `number` is given."""
+    scope.require_admin(by)
+    query = select(RouteTable).order_by(RouteTable.number.desc()).limit(limit + 1)
+    if number:
+        query = query.where(RouteTable.number == number)
+    if after:
+        query = query.where(RouteTable.number < after)
+    found = session.scalars(query).all()
+    shown = found[:limit]
+    people = parts.people_called(session, (t.made_by for t in shown))
+    items = tuple(
+        RouteVersion(
+            t.number,
+            t.note,
+            t.made_by,
+            t.made_at,
+            tuple(_rules(session, Route.table_id == t.id)),
+            people.get(t.made_by, ""),
+        )
+        for t in shown
+    )
+    return Page(items, str(shown[-1].number) if len(found) > limit else "")
+
+
+def _rules(session: Session, condition: Any) -> list[RouteRow]:
     rows = session.execute(
         select(Route, Center.name, ReaderGroup.name)
         .join(Center, Center.id == Route.center_id)
         .outerjoin(ReaderGroup, ReaderGroup.id == Route.group_id)
+        .where(condition)
         .order_by(Route.place, Route.id)
     )
     return [
@@ -265,7 +322,7 @@ def users(session: Session, by: Actor, now: datetime) -> list[UserRow]:
 
 def staff(session: Session, by: Actor) -> list[StaffRow]:
     """Who may be put on an on-duty list: readers, senior readers and doctors in use. For the PACS admin."""
-    _admin(by)
+    scope.require_admin(by)
     called = select(UserRole.user_id).where(UserRole.role.in_(("reader", "senior reader", "doctor")))
     rows = session.execute(
         select(User.id, User.name, Institution.name)
@@ -284,134 +341,13 @@ def tokens(session: Session, by: Actor, user_id: str) -> list[TokenRow]:
     return [TokenRow(t.id, t.name, tuple(t.scopes), t.created_at, t.expires_at, t.revoked_at) for t in rows]
 
 
-def messages(
-    session: Session,
-    by: Actor,
-    *,
-    direction: str = "",
-    outcome: str = "",
-    q: str = "",
-    after: int = 0,
-    limit: int = 50,
-) -> Page[MessageRow]:
-    """The message log, the newest first. For the PACS admin."""
-    _admin(by)
-    query = select(Message).order_by(Message.seq.desc()).limit(limit + 1)
-    if direction:
-        query = query.where(Message.direction == direction)
-    if outcome:
-        query = query.where(Message.outcome == outcome)
-    if q:
-        order_ids = select(Order.id).where(Order.accession_number == q)
-        query = query.where(or_(scope.contains(Message.control_id, q), Message.order_id.in_(order_ids)))
-    if after:
-        query = query.where(Message.seq < after)
-    found = session.scalars(query).all()
-    shown = found[:limit]
-    return Page(tuple(_messages(session, shown)), str(shown[-1].seq) if len(found) > limit else "")
-
-
-def message(session: Session, by: Actor, message_id: str, now: datetime) -> MessageDetail:
-    """One message with its bytes; the look is noted in the audit rows, so run this in a writing transaction."""
-    _admin(by)
-    found = session.scalar(select(Message).where(Message.id == message_id))
-    if found is None:
-        raise NotFound("no_such_message")
-    audit.note(
-        session,
-        by,
-        "message looked at",
-        now,
-        thing="message",
-        thing_id=found.id,
-        institution_id=found.institution_id or "",
-    )
-    return MessageDetail(next(iter(_messages(session, [found]))), found.raw, found.answer)
-
-
-def set_asides(
-    session: Session, by: Actor, *, state: str = "waiting", after: str = "", limit: int = 50
-) -> Page[SetAsideRow]:
-    """Bytes and messages set aside, the newest first. For the PACS admin."""
-    _admin(by)
-    query = select(SetAside).where(SetAside.state == state).order_by(SetAside.id.desc()).limit(limit + 1)
-    if after:
-        query = query.where(SetAside.id < after)
-    found = session.scalars(query).all()
-    shown = found[:limit]
-    institutions_by_id = _names(session, Institution, (s.institution_id for s in shown))
-    devices_by_id = _names(session, Device, (s.device_id for s in shown))
-    items = tuple(
-        SetAsideRow(
-            id=s.id,
-            state=s.state,
-            kind=s.kind,
-            at=s.at,
-            institution=institutions_by_id.get(s.institution_id or "", ""),
-            device=devices_by_id.get(s.device_id or "", ""),
-            device_id=s.device_id or "",
-            study_id=s.study_id or "",
-            message_id=s.message_id or "",
-            reason=s.reason,
-            params=s.params,
-            objects=len(s.store_keys),
-        )
-        for s in shown
-    )
-    return Page(items, shown[-1].id if len(found) > limit else "")
-
-
-def deliveries(session: Session, by: Actor, *, status: str = "", after: str = "", limit: int = 50) -> Page[DeliveryRow]:
-    """Deliveries, the newest first: all for the PACS admin, their own for a center or an institution."""
-    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit + 1)
-    if not by.has("PACS admin"):
-        query = query.where(Delivery.reading_id.in_(select(Reading.id).where(scope.readings(by))))
-    if status:
-        query = query.where(Delivery.state == status)
-    if after:
-        query = query.where(Delivery.id < after)
-    found = session.scalars(query).unique().all()
-    shown = found[:limit]
-    return Page(tuple(parts.deliveries(session, shown)), shown[-1].id if len(found) > limit else "")
-
-
-def stuck_jobs(session: Session, by: Actor) -> list[StuckJob]:
-    """Jobs that wait for a person, the oldest first, but for deliveries, which have a list of their own."""
-    _admin(by)
-    rows = session.scalars(
-        select(OutboxRow)
-        .where(OutboxRow.stage == "stuck", OutboxRow.kind != "send_delivery")
-        .order_by(OutboxRow.seq)
-        .limit(200)
-    )
-    return [StuckJob(r.seq, r.kind, r.thing_id, r.attempts, r.last_error, r.created_at) for r in rows]
-
-
 def refused_callers(session: Session, by: Actor, *, limit: int = 200) -> list[RefusedRow]:
     """Callers who were sent away, the latest first. For the PACS admin."""
-    _admin(by)
+    scope.require_admin(by)
     rows = session.scalars(select(RefusedCaller).order_by(RefusedCaller.last_at.desc()).limit(limit))
     return [
         RefusedRow(r.id, r.door, r.address, r.claimed, r.called, r.reason, r.times, r.first_at, r.last_at) for r in rows
     ]
-
-
-def audit_rows(session: Session, by: Actor, *, q: str = "", after: int = 0, limit: int = 100) -> Page[AuditView]:
-    """Audit rows, the newest first. For the auditor."""
-    by.require("auditor")
-    query = select(AuditRow).order_by(AuditRow.seq.desc()).limit(limit + 1)
-    if q:
-        query = query.where(
-            or_(scope.contains(AuditRow.actor, q), scope.contains(AuditRow.action, q), AuditRow.thing_id == q)
-        )
-    if after:
-        query = query.where(AuditRow.seq < after)
-    found = session.scalars(query).all()
-    shown = found[:limit]
-    items = tuple(
-        AuditView(r.seq, r.at, r.actor, r.action, r.thing, r.thing_id, r.address, r.why, r.detail) for r in shown
-    )
-    return Page(items, str(shown[-1].seq) if len(found) > limit else "")
 
 
 def counts(session: Session, by: Actor) -> Counts:
@@ -435,50 +371,6 @@ def counts(session: Session, by: Actor) -> Counts:
         if home
         else 0,
         refused=count(RefusedCaller) if admin else 0,
+        stuck_notices=count(NoticeSending, NoticeSending.state == "stuck") if admin else 0,
+        reviewed=reviews.unseen(session, by) if reads else 0,
     )
-
-
-def _admin(by: Actor) -> None:
-    by.require_scope("admin")
-    by.require("PACS admin")
-
-
-def _messages(session: Session, found: Iterable[Message]) -> list[MessageRow]:
-    rows = list(found)
-    devices_by_id = _names(session, Device, (m.device_id for m in rows))
-    endpoints_by_id = _names(session, Endpoint, (m.endpoint_id for m in rows))
-    institutions_by_id = _names(session, Institution, (m.institution_id for m in rows))
-    numbers: dict[str, str] = dict(
-        session.execute(
-            select(Order.id, Order.accession_number).where(Order.id.in_({m.order_id for m in rows if m.order_id}))
-        ).all()
-    )
-    return [
-        MessageRow(
-            seq=m.seq,
-            id=m.id,
-            direction=m.direction,
-            at=m.at,
-            device=devices_by_id.get(m.device_id or "", ""),
-            endpoint=endpoints_by_id.get(m.endpoint_id or "", ""),
-            institution=institutions_by_id.get(m.institution_id or "", ""),
-            address=m.address,
-            sending_application=m.sending_application,
-            sending_facility=m.sending_facility,
-            control_id=m.control_id,
-            kind=m.kind,
-            outcome=m.outcome,
-            answer_code=m.answer_code,
-            reason=m.reason,
-            params=m.params,
-            flags=tuple(m.flags),
-            accession_number=numbers.get(m.order_id or "", ""),
-            delivery_id=m.delivery_id or "",
-        )
-        for m in rows
-    ]
-
-
-def _names(session: Session, table: Any, ids: Iterable[str | None]) -> dict[str, str]:
-    wanted = {i for i in ids if i}
-    return dict(session.execute(select(table.id, table.name).where(table.id.in_(wanted))).all())

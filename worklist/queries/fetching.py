@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from worklist.errors import Conflict, TryLater
 from worklist.facts import KnownDevice
 from worklist.people import Actor, device_actor
-from worklist.queries import image_matching
+from worklist.queries import image_matching, scope
 from worklist.queries.image_matching import ImageQuery
 from worklist.queries.image_search import series_hits, study_hits
 from worklist.queries.image_views import InstanceHit, SeriesHit, StudyHit
@@ -82,7 +82,7 @@ def visible(device: KnownDevice, now: datetime) -> ColumnElement[bool]:
     )
     return and_(
         Study.link.in_(LINKED),
-        or_(Study.institution_id.in_(device.institutions), Study.patient_id.in_(open_orders)),
+        or_(Study.institution_id.in_(device.institutions), scope.of_person(Study.patient_id, open_orders)),
     )
 
 
@@ -158,11 +158,9 @@ def _studies(session: Session, device: KnownDevice, query: ImageQuery, now: date
     """
     conditions = image_matching.of_study(_actor(device), replace(query, patient_id="", issuer=""))
     if query.patient_id:
-        known = select(PatientIdentifier.id).where(
-            PatientIdentifier.patient_id == Study.patient_id, wildcard(PatientIdentifier.value, query.patient_id)
-        )
+        known = select(PatientIdentifier.patient_id).where(wildcard(PatientIdentifier.value, query.patient_id))
         sent = wildcard(Study.sent_patient_id, query.patient_id)
-        conditions.append(or_(sent, known.correlate(Study).exists()))
+        conditions.append(or_(sent, scope.of_person(Study.patient_id, known)))
     ids = session.scalars(
         select(Study.id)
         .where(visible(device, now), *conditions)
@@ -254,14 +252,25 @@ def _as_known(session: Session, device: KnownDevice, hits: list[StudyHit]) -> li
     mine = select(Institution.id, Institution.code).where(Institution.id.in_(device.institutions))
     codes = {row.id: row.code for row in session.execute(mine)}
     ids = {hit.patient_id for hit in hits}
-    patients = {p.id: p for p in session.scalars(select(Patient).where(Patient.id.in_(ids)))}
-    return [replace(hit, identity=_known_as(hit, patients[hit.patient_id], codes)) for hit in hits]
+    linked = session.execute(select(Patient.id, Patient.person_id).where(Patient.id.in_(ids)))
+    persons = {row.id: row.person_id for row in linked}
+    rows = session.execute(
+        select(Patient.person_id, PatientIdentifier.value, PatientIdentifier.issuer)
+        .join(PatientIdentifier, PatientIdentifier.patient_id == Patient.id)
+        .where(Patient.person_id.in_(set(persons.values())), PatientIdentifier.issuer.in_(codes.values()))
+        .order_by(PatientIdentifier.id)
+    )
+    numbers: dict[str, list[tuple[str, str]]] = {}
+    for person_id, value, issuer in rows:
+        numbers.setdefault(person_id, []).append((value, issuer))
+    return [replace(hit, identity=_known_as(hit, numbers.get(persons[hit.patient_id], []), codes)) for hit in hits]
 
 
-def _known_as(hit: StudyHit, patient: Patient, codes: dict[str, str]) -> ShownIdentity:
+def _known_as(hit: StudyHit, numbers: list[tuple[str, str]], codes: dict[str, str]) -> ShownIdentity:
+    """`numbers` are those of the person, of the institutions that the device speaks for."""
     # Of several institutions the one that the study is from speaks first.
     issuers = [codes[i] for i in sorted(codes, key=lambda i: (i != hit.institution_id, i))]
-    own = [(i.value, i.issuer) for issuer in issuers for i in patient.identifiers if i.issuer == issuer]
+    own = [pair for issuer in issuers for pair in numbers if pair[1] == issuer]
     said = (hit.identity.patient_id, hit.identity.issuer)
     if not own or said in own:
         return hit.identity

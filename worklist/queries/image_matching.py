@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, un
 from sqlalchemy.orm import InstrumentedAttribute
 
 from worklist.people import Actor
-from worklist.queries.imaging import BY_A_PERSON, ISSUER, UNLINKED
+from worklist.queries.imaging import ISSUER, UNLINKED
 from worklist.queries.scope import wildcard
 from worklist.tables import (
     Instance,
@@ -156,18 +156,19 @@ def _said_or_ours(said: Any, ours: Any, condition: Callable[[Any], ColumnElement
     """The condition holds for what is shown: what the bytes said, or our patient's (`imaging.identities`)."""
     patient = select(Patient.id).where(Patient.id == Study.patient_id, condition(ours)).correlate(Study)
     return or_(
-        and_(Study.link.not_in(BY_A_PERSON), condition(said)),
-        and_(Study.link.in_(BY_A_PERSON), patient.exists()),
+        and_(Study.coerced.is_(False), condition(said)),
+        and_(Study.coerced, patient.exists()),
     )
 
 
 def _shown_number(by: Actor, number: str) -> ColumnElement[bool]:
     if by.session_id:
         if _is_wild(number):
-            return wildcard(func.coalesce(Study.patient_id, UNLINKED + Study.id), number)
+            person = select(Patient.person_id).where(Patient.id == Study.patient_id).correlate(Study)
+            return wildcard(func.coalesce(person.scalar_subquery(), UNLINKED + Study.id), number)
         if number.startswith(UNLINKED):
             return and_(Study.id == number.removeprefix(UNLINKED), Study.patient_id.is_(None))
-        return Study.patient_id == number
+        return Study.patient_id.in_(select(Patient.id).where(Patient.person_id == number))
     return _sent_or_ordered(wildcard(Study.sent_patient_id, number), wildcard(Order.patient_value, number))
 
 
@@ -182,7 +183,7 @@ def _shown_issuer(by: Actor, issuer: str) -> ColumnElement[bool]:
 def _sent_or_ordered(sent: ColumnElement[bool], ordered: ColumnElement[bool]) -> ColumnElement[bool]:
     orders = select(StudyOrder.study_id).join(Order, Order.id == StudyOrder.order_id)
     named = orders.where(StudyOrder.study_id == Study.id, ordered).correlate(Study).exists()
-    return or_(and_(Study.link.not_in(BY_A_PERSON), sent), and_(Study.link.in_(BY_A_PERSON), named))
+    return or_(and_(Study.coerced.is_(False), sent), and_(Study.coerced, named))
 
 
 def _name(pattern: str) -> ColumnElement[bool]:
@@ -219,7 +220,7 @@ def _beginning(patient_name: str) -> Any | None:
             select(Study.id)
             .join(Patient, Patient.id == Study.patient_id)
             .where(
-                Study.link.in_(BY_A_PERSON),
+                Study.coerced,
                 or_(
                     wildcard(
                         func.lower(func.replace(func.replace(Patient.name, "^", ""), " ", "")), fold(begins) + "*"
@@ -238,7 +239,7 @@ def _patient_id(by: Actor, number: str) -> Any:
         select(Study.id).where(Study.sent_patient_id == number),
         select(Study.id)
         .join(PatientIdentifier, PatientIdentifier.patient_id == Study.patient_id)
-        .where(PatientIdentifier.value == number, Study.link.in_(BY_A_PERSON)),
+        .where(PatientIdentifier.value == number, Study.coerced),
     )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from worklist.errors import NotFound
 from worklist.people import Actor
-from worklist.queries import image_matching, scope
+from worklist.queries import image_matching, scope, shares
 from worklist.queries.image_matching import ImageQuery
 from worklist.queries.image_views import Found, InstanceHit, Place, SeriesHit, StudyHit
 from worklist.queries.imaging import NO_NUMBER, Root, identities, of_case, visible
@@ -176,8 +176,8 @@ def _walk(session: Session, wanted: Wanted, batch: int) -> Iterator[Key]:
     if ids is not None:
         if not ids:
             return
-        anywhere = visible(by, Root("all"), now)
-        found = session.execute(select(Study.study_date, Study.id).where(Study.id.in_(ids), anywhere, *conditions))
+        seen = visible(by, wanted.root, now)
+        found = session.execute(select(Study.study_date, Study.id).where(Study.id.in_(ids), seen, *conditions))
         for key in sorted(((row.study_date, row.id) for row in found), reverse=True):
             if start is None or key < start or (inclusive and key == start):
                 yield key
@@ -229,6 +229,8 @@ def _branches(session: Session, by: Actor, now: datetime) -> list[ColumnElement[
             Reading.holder_id == by.id, Reading.held_until > now, Reading.patient_id.is_not(None)
         )
     ).all()
+    if by.opened:
+        parts.append(Study.id.in_(session.scalars(select(Study.id).where(scope.opened(by, Study.patient_id))).all()))
     if held:
         parts.append(Study.id.in_(session.scalars(select(Study.id).where(Study.patient_id.in_(held))).all()))
     return parts
@@ -240,6 +242,8 @@ def _narrowed(session: Session, wanted: Wanted) -> list[str] | None:
         return [wanted.root.id]
     if wanted.root.kind == "reading":
         return list(session.scalars(select(Study.id).where(of_case(wanted.by, wanted.root.id))))
+    if wanted.root.kind == "share":
+        return list(session.scalars(select(Study.id).where(shares.studies(wanted.by, wanted.root.id))))
     for naming in image_matching.naming(wanted.by, wanted.query):
         ids = session.scalars(naming.limit(FEW + 1)).all()
         if len(ids) <= FEW:

@@ -17,25 +17,22 @@ from sqlalchemy.orm import Session
 from worklist.errors import Conflict, NotFound
 from worklist.facts import PersonName
 from worklist.people import Actor
-from worklist.queries import parts, scope
+from worklist.queries import parts, scope, shares
 from worklist.tables import Instance, Order, Patient, Reading, ReadingStudy, Series, Study, StudyOrder
 
 ISSUER: Final = "HUREN"
 """Issuer of the patient ids that people's browsers are shown: they are ours, so nobody else's can collide."""
 UNLINKED: Final = "unlinked-"
 """Begins the patient id of a study that belongs to no patient yet."""
-BY_A_PERSON: Final = ("matched by a person", "moved")
-"""Links that a person made: the names in the bytes may be somebody else's."""
-
 NO_NUMBER: Final = 2**31 - 1
 """Sorts what has no number behind everything that has one."""
 
 
 @dataclass(frozen=True)
 class Root:
-    """Where a DICOMweb address begins: everything in scope, one case, or one study by our own id."""
+    """Where a DICOMweb address begins: everything in scope, one case, one study by our own id, or a guest's share."""
 
-    kind: Literal["all", "reading", "held"]
+    kind: Literal["all", "reading", "held", "share"]
     id: str = ""
 
 
@@ -84,7 +81,9 @@ class HeldInstance:
 
 def visible(by: Actor, root: Root, now: datetime) -> ColumnElement[bool]:
     """Studies that the actor may look at from this root: their scope, and all of a patient whose case they hold."""
-    allowed = or_(scope.studies(by), scope.studies_of_held_cases(by, now))
+    if root.kind == "share":
+        return shares.studies(by, root.id)
+    allowed = or_(scope.studies(by), scope.studies_of_held_cases(by, now), scope.offered_studies(by, now))
     if root.kind == "held":
         return and_(Study.id == root.id, allowed)
     if root.kind == "reading":
@@ -93,10 +92,10 @@ def visible(by: Actor, root: Root, now: datetime) -> ColumnElement[bool]:
 
 
 def of_case(by: Actor, reading_id: str) -> ColumnElement[bool]:
-    """The studies of a case in the actor's scope, and those of its patient."""
+    """The studies of a case in the actor's scope, and those of the same person in every institution."""
     case = and_(Reading.id == reading_id, scope.readings(by))
     covered = select(ReadingStudy.study_id).join(Reading, Reading.id == ReadingStudy.reading_id).where(case)
-    return or_(Study.id.in_(covered), Study.patient_id.in_(select(Reading.patient_id).where(case)))
+    return or_(Study.id.in_(covered), scope.of_person(Study.patient_id, select(Reading.patient_id).where(case)))
 
 
 def open_studies(
@@ -152,13 +151,14 @@ def open_study(session: Session, by: Actor, root: Root, study_instance_uid: str,
 def identities(session: Session, by: Actor, studies: Sequence[Study]) -> dict[str, ShownIdentity]:
     """As whom the actor is shown the patient of each study, by the study's id.
 
-    A browser gets our patient id: a viewer groups by PatientID alone, and two townships may both have a "P1". A
-    program gets the number that the sending institution uses, with its issuer. Name, sex and birth date are those in
-    the bytes, until a person says that the images are somebody's: then they are that patient's.
+    A browser gets our id of the person: a viewer groups by PatientID alone, so that two townships' "P1" stay two
+    patients and one person's priors from two townships stand beside each other. A program gets the number that the
+    sending institution uses, with its issuer. Name, sex and birth date are those in the bytes, until a person says
+    that the images are somebody's, or the patient is corrected or merged: then they are that patient's.
     """
     ids = {study.patient_id for study in studies if study.patient_id}
     patients = {p.id: p for p in session.scalars(select(Patient).where(Patient.id.in_(ids)))} if ids else {}
-    ordered = _ordered(session, [] if by.session_id else [s.id for s in studies if s.link in BY_A_PERSON])
+    ordered = _ordered(session, [] if by.session_id else [s.id for s in studies if s.coerced])
     nobody = ("", "")
     return {s.id: _identity(by, s, patients.get(s.patient_id or ""), ordered.get(s.id, nobody)) for s in studies}
 
@@ -177,9 +177,9 @@ def _ordered(session: Session, study_ids: Sequence[str]) -> dict[str, tuple[str,
 
 
 def _identity(by: Actor, study: Study, patient: Patient | None, ordered: tuple[str, str]) -> ShownIdentity:
-    corrected = patient is not None and study.link in BY_A_PERSON
+    corrected = patient is not None and study.coerced
     if by.session_id:
-        number, issuer = (patient.id if patient is not None else f"{UNLINKED}{study.id}"), ISSUER
+        number, issuer = (patient.person_id if patient is not None else f"{UNLINKED}{study.id}"), ISSUER
     else:
         number, issuer = study.sent_patient_id, study.sent_issuer or study.institution.code
         if corrected:

@@ -8,15 +8,17 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from worklist import lifecycle
 from worklist.actions.patients import facts_of
 from worklist.errors import NotFound
-from worklist.facts import PatientFacts, PersonName
+from worklist.facts import PatientFacts, PersonName, SpecimenSaid, StepSaid
 from worklist.people import Actor
-from worklist.queries import parts, scope
-from worklist.queries.views import CriticalView, OrderDetail, OrderRow, Page, Step
+from worklist.queries import critical, handovers, outside, parts, recognition, scope
+from worklist.queries.views import CriticalView, GivenView, OrderDetail, OrderRow, Page, Step
 from worklist.tables import (
+    CaseReturn,
     CriticalResult,
     Delivery,
     Order,
@@ -24,12 +26,16 @@ from worklist.tables import (
     PatientIdentifier,
     Reading,
     ReadingOrder,
+    ReportGiven,
     ReportVersion,
     Study,
     StudyOrder,
     User,
 )
 
+OPEN: Final = tuple(
+    state for state in lifecycle.states("order") if state not in ("completed", "cancelled", "recognised")
+)
 PROGRESS: Final = ("stuck", "retrying", "due", "sent", "acknowledged")
 """Deliveries from the least to the most advanced."""
 
@@ -52,7 +58,7 @@ def listed(
     """
     query = select(Order).where(scope.orders(by)).order_by(Order.id.desc()).limit(limit + 1)
     if state == "open" or waiting:
-        query = query.where(Order.state.not_in(("completed", "cancelled", "recognised")))
+        query = query.where(Order.state.in_(OPEN))  # named, so that those that are over need not be walked
     if waiting:
         query = query.where(Order.note != "")
     if state and state != "open":
@@ -75,7 +81,7 @@ def listed(
         query = query.where(Order.id < after)
     found = session.scalars(query).unique().all()
     shown = found[:limit]
-    return Page(tuple(_rows(session, shown, now)), shown[-1].id if len(found) > limit else "")
+    return Page(tuple(rows_of(session, shown, now)), shown[-1].id if len(found) > limit else "")
 
 
 def detail(session: Session, by: Actor, order_id: str, now: datetime) -> OrderDetail:
@@ -86,14 +92,18 @@ def detail(session: Session, by: Actor, order_id: str, now: datetime) -> OrderDe
     NotFound
         ``no_such_order``.
     """
-    order = session.scalar(select(Order).where(Order.id == order_id, scope.orders(by)))
+    order = session.scalar(select(Order).where(Order.id == order_id, scope.seen_orders(by)))
     if order is None:
         raise NotFound("no_such_order")
-    row = _rows(session, [order], now)[0]
-    readings = session.scalars(select(ReadingOrder.reading_id).where(ReadingOrder.order_id == order.id)).all()
+    row = rows_of(session, [order], now)[0]
+    covering = select(Reading.id).join(ReadingOrder, ReadingOrder.reading_id == Reading.id)
+    covering = covering.where(ReadingOrder.order_id == order.id)
+    readings = session.scalars(covering.where(scope.followed_readings(by))).all()
     issued = [v for reading_id in readings for v in parts.versions(session, reading_id) if v.status]
     deliveries = session.scalars(
-        select(Delivery).where(Delivery.reading_id.in_(readings)).order_by(Delivery.id.desc())
+        select(Delivery)
+        .where(or_(Delivery.reading_id.in_(readings), Delivery.order_id == order.id), Delivery.state != "superseded")
+        .order_by(Delivery.id.desc())
     ).unique()
     studies = session.scalars(
         select(Study).join(StudyOrder, StudyOrder.study_id == Study.id).where(StudyOrder.order_id == order.id)
@@ -106,9 +116,19 @@ def detail(session: Session, by: Actor, order_id: str, now: datetime) -> OrderDe
         patient=facts_of(order.patient),
         report=issued[0] if issued else None,
         versions=tuple(issued),
-        criticals=tuple(parts.criticals(session, CriticalResult.reading_id.in_(readings))),
+        criticals=tuple(
+            parts.criticals(session, CriticalResult.reading_id.in_(covering) & CriticalResult.notified_at.is_not(None))
+        ),
         deliveries=tuple(parts.deliveries(session, deliveries)),
         studies=tuple(parts.studies(session, held)),
+        specimens=tuple(SpecimenSaid(**said) for said in order.specimens),
+        steps=tuple(StepSaid(**said) for said in order.steps),
+        outside=tuple(outside.of_order(session, by, order.id)),
+        returns=tuple(handovers.returns(session, CaseReturn.reading_id.in_(readings))),
+        laterality=order.laterality,
+        timezone=order.institution.timezone,
+        given=tuple(given(session, readings)),
+        recognised=tuple(recognition.of_orders(session, [order.id])),
         story=tuple(_for_home(s) for s in parts.story(session, [order.id, *readings, *(s.id for s in held)])),
     )
 
@@ -119,49 +139,11 @@ def _for_home(step: Step) -> Step:
     return replace(step, why="") if is_theirs else step
 
 
-def candidates(session: Session, by: Actor, study_id: str, now: datetime, q: str = "") -> list[OrderRow]:
-    """Orders that a person may link a study to: of the study's institution, not cancelled, the likeliest first."""
-    study = session.scalar(select(Study).where(Study.id == study_id, scope.studies(by)))
-    if study is None:
-        raise NotFound("no_such_study")
-    query = (
-        select(Order)
-        .join(Patient, Patient.id == Order.patient_id)
-        .where(Order.institution_id == study.institution_id, Order.state.not_in(("cancelled", "recognised")))
-    )
-    if q.strip():
-        plain = q.strip().replace(" ", "").replace("^", "")
-        query = query.where(
-            or_(
-                scope.contains(Order.accession_number, q.strip()),
-                scope.contains(Order.patient_value, q.strip()),
-                func.replace(Patient.name, "^", "").icontains(plain, autoescape=True, escape="\\"),
-                func.replace(Patient.name_alphabetic, "^", "").icontains(plain, autoescape=True, escape="\\"),
-            )
-        )
-    found = list(session.scalars(query.order_by(Order.id.desc()).limit(200)).unique())
-
-    def unlikeness(order: Order) -> tuple[int, ...]:
-        return (
-            -int(order.accession_number == study.sent_accession_number),
-            -int(order.study_instance_uid == study.study_instance_uid),
-            -int(order.patient_value == study.sent_patient_id),
-            -int(bool(study.sent_name) and order.patient.name.replace("^", "") == study.sent_name.replace("^", "")),
-        )
-
-    return _rows(session, sorted(found, key=unlikeness)[:30], now)
-
-
 def criticals(session: Session, by: Actor, *, only_open: bool = True) -> list[CriticalView]:
     """Critical results that the actor's institution must answer, or that the actor's centers have marked."""
-    mine = or_(
-        CriticalResult.reading_id.in_(select(Reading.id).where(Reading.center_id.in_(by.centers()))),
-        CriticalResult.institution_id == by.institution_id
-        if by.has("technician") or by.has("doctor")
-        else CriticalResult.id == "",
-    )
+    mine = critical.visible(by)
     if only_open:
-        mine = mine & CriticalResult.state.in_(("notified", "escalated", "acknowledged"))
+        mine = mine & CriticalResult.state.in_(parts.OPEN_CRITICALS)
     return parts.criticals(session, mine)
 
 
@@ -181,7 +163,8 @@ def patients(session: Session, by: Actor, identifier: str) -> list[tuple[str, Pa
     return [(p.id, facts_of(p)) for p in found]
 
 
-def _rows(session: Session, orders: Sequence[Order], now: datetime) -> list[OrderRow]:
+def rows_of(session: Session, orders: Sequence[Order], now: datetime) -> list[OrderRow]:
+    """Orders as rows, in their order. Does not ask who wants to know."""
     ids = [order.id for order in orders]
     studies: dict[str, list[Study]] = {}
     for order_id, study in session.execute(
@@ -210,25 +193,34 @@ def _rows(session: Session, orders: Sequence[Order], now: datetime) -> list[Orde
     }
     sent: dict[str, list[str]] = {}
     for version_id, state in session.execute(
-        select(Delivery.version_id, Delivery.state).where(Delivery.version_id.in_([v.id for v in issued.values()]))
+        select(Delivery.version_id, Delivery.state).where(
+            Delivery.version_id.in_([v.id for v in issued.values()]), Delivery.kind == "report"
+        )
     ):
-        sent.setdefault(version_id, []).append(state)
-    critical: dict[str, CriticalResult] = {
-        c.reading_id: c
+        sent.setdefault(version_id or "", []).append(state)
+    alarms: dict[str, CriticalResult] = {
+        c.reading_id or "": c
         for c in session.scalars(
             select(CriticalResult)
-            .where(CriticalResult.reading_id.in_(reading_ids), CriticalResult.state.not_in(("retracted", "superseded")))
+            .where(
+                CriticalResult.reading_id.in_(reading_ids),
+                CriticalResult.state.not_in(("retracted", "superseded")),
+                CriticalResult.notified_at.is_not(None),
+            )
             .order_by(CriticalResult.id)
         )
     }
     people = {r.holder_id or r.writer_id for r in readings.values()} - {None}
     names: dict[str, str] = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).all())
+    handed_out = _given(session, reading_ids)
+    returned = {r.reading_id: r for r in reversed(handovers.returns(session, CaseReturn.reading_id.in_(reading_ids)))}
     found = []
     for order in orders:
         its_reading = readings.get(order.id)
+        handed = handed_out.get(its_reading.id) if its_reading is not None else None
         version = issued.get(its_reading.id) if its_reading is not None else None
         states = sent.get(version.id, []) if version is not None else []
-        open_critical = critical.get(its_reading.id) if its_reading is not None else None
+        open_critical = alarms.get(its_reading.id) if its_reading is not None else None
         held = studies.get(order.id, [])
         expected = [s.expected for s in held if s.expected is not None]
         procedure = order.procedure
@@ -273,6 +265,52 @@ def _rows(session: Session, orders: Sequence[Order], now: datetime) -> list[Orde
                 delivery_state=min(states, key=PROGRESS.index, default=""),
                 critical_id=open_critical.id if open_critical is not None else "",
                 critical_state=open_critical.state if open_critical is not None else "",
+                claimed_at=its_reading.claimed_at if its_reading is not None else None,
+                report_version=version.number if version is not None else 0,
+                given_version=handed[0] if handed is not None else 0,
+                given_at=handed[1].at if handed is not None else None,
+                given_to=handed[1].to if handed is not None else "",
+                back=returned.get(its_reading.id) if its_reading is not None and order.note == "returned" else None,
             )
         )
     return found
+
+
+def call_back(session: Session, by: Actor, now: datetime, limit: int = 100) -> list[OrderRow]:
+    """Orders whose patient was given a version that is superseded, and has not been given a newer one."""
+    newer = aliased(ReportVersion)
+    again = aliased(ReportGiven)
+    given_since = select(again.id).join(newer, newer.id == again.version_id)
+    given_since = given_since.where(newer.reading_id == ReportVersion.reading_id, newer.state != "superseded")
+    stale = (
+        select(ReadingOrder.order_id)
+        .join(ReportVersion, ReportVersion.reading_id == ReadingOrder.reading_id)
+        .join(ReportGiven, ReportGiven.version_id == ReportVersion.id)
+        .join(Reading, Reading.id == ReadingOrder.reading_id)
+        .where(ReportVersion.state == "superseded", Reading.institution_id == by.institution_id, ~given_since.exists())
+    )
+    query = select(Order).where(Order.id.in_(stale), scope.orders(by)).order_by(Order.id.desc()).limit(limit)
+    return [row for row in rows_of(session, session.scalars(query).unique().all(), now) if row.must_call_back]
+
+
+def given(session: Session, reading_ids: Sequence[str]) -> list[GivenView]:
+    """To whom the reports of these readings were given, the newest first. For callers that scope."""
+    rows = session.execute(
+        select(ReportGiven, ReportVersion.number, User.name)
+        .join(ReportVersion, ReportVersion.id == ReportGiven.version_id)
+        .join(User, User.id == ReportGiven.by_id)
+        .where(ReportVersion.reading_id.in_(reading_ids))
+        .order_by(ReportGiven.id.desc())
+    )
+    return [GivenView(number, name, row.at, row.to) for row, number, name in rows]
+
+
+def _given(session: Session, reading_ids: Sequence[str]) -> dict[str, tuple[int, ReportGiven]]:
+    """By reading: the number of the newest version that was given to the patient, and when and to whom."""
+    rows = session.execute(
+        select(ReportVersion.reading_id, ReportVersion.number, ReportGiven)
+        .join(ReportGiven, ReportGiven.version_id == ReportVersion.id)
+        .where(ReportVersion.reading_id.in_(reading_ids))
+        .order_by(ReportVersion.number, ReportGiven.id)
+    )
+    return {reading_id: (number, row) for reading_id, number, row in rows}

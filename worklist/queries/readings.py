@@ -1,31 +1,35 @@
-"""The reader's worklist and the case page."""
+"""The case page, and the lines of lists of cases."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from worklist.actions.handing import may_recall
 from worklist.actions.late import ISSUED
 from worklist.actions.patients import facts_of
 from worklist.actions.readings import orders_of, studies_of
 from worklist.errors import NotFound
 from worklist.facts import PatientFacts, PersonName
 from worklist.people import Actor
-from worklist.queries import parts, scope
-from worklist.queries.views import CaseOrder, CaseView, LateTask, Page, Prior, ReadingRow
+from worklist.queries import handovers, parts, scope
+from worklist.queries.reading_rows import rows
+from worklist.queries.views import CaseOrder, CaseView, LateTask, MergedPatient, Prior, ReadingRow, StudyRow
 from worklist.rules.routing import within
 from worklist.tables import (
+    CaseReturn,
+    Center,
     CriticalResult,
     LateImages,
     Order,
     Patient,
     PatientIdentifier,
+    PatientMerge,
     Procedure,
     Reading,
     ReadingOrder,
@@ -34,54 +38,6 @@ from worklist.tables import (
     Study,
     User,
 )
-
-OPEN: Final = ("unread", "drafted", "in review", "referred", "returned")
-FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def worklist(
-    session: Session,
-    by: Actor,
-    now: datetime,
-    *,
-    status: str = "",
-    discipline: str = "",
-    center: str = "",
-    q: str = "",
-    after: str = "",
-    limit: int = 50,
-) -> Page[ReadingRow]:
-    """Readings in the actor's scope, most urgent first (priority, then due time, then arrival).
-
-    `status`: one of the reading's states, ``""`` for all open ones, ``"all"``. `q` looks in name, pinyin, patient
-    number and accession number. `after` is the `next` of the page before.
-    """
-    due = func.coalesce(Reading.due_at, FAR)
-    query = select(Reading).where(scope.readings(by)).order_by(Reading.rank, due, Reading.id).limit(limit + 1)
-    if status == "":
-        query = query.where(Reading.state.in_(OPEN))
-    elif status != "all":
-        query = query.where(Reading.state == status)
-    if discipline:
-        query = query.where(Reading.center.has(discipline=discipline))
-    if center:
-        query = query.where(Reading.center_id == center)
-    if q:
-        query = query.where(_found(q))
-    if after:
-        last = session.get(Reading, after)
-        if last is not None:
-            at = last.due_at or FAR
-            query = query.where(
-                or_(
-                    Reading.rank > last.rank,
-                    and_(Reading.rank == last.rank, due > at),
-                    and_(Reading.rank == last.rank, due == at, Reading.id > last.id),
-                )
-            )
-    found = session.scalars(query).unique().all()
-    shown = found[:limit]
-    return Page(tuple(rows(session, shown, now)), shown[-1].id if len(found) > limit else "")
 
 
 def case(session: Session, by: Actor, reading_id: str, now: datetime) -> CaseView:
@@ -100,7 +56,7 @@ def case(session: Session, by: Actor, reading_id: str, now: datetime) -> CaseVie
     tasks = session.scalars(select(LateImages).where(LateImages.reading_id == reading.id).order_by(LateImages.id))
     zone = ZoneInfo(reading.center.institution.timezone)
     return CaseView(
-        row=rows(session, [reading], now)[0],
+        row=rows(session, [reading.id], now)[0],
         patient=facts_of(reading.patient) if reading.patient is not None else PatientFacts(),
         orders=tuple(_case_order(order) for order in orders),
         studies=tuple(parts.studies(session, studies_of(session, reading))),
@@ -113,7 +69,94 @@ def case(session: Session, by: Actor, reading_id: str, now: datetime) -> CaseVie
         preliminary_now=within(now.astimezone(zone).time(), reading.center.preliminary_hours),
         story=tuple(parts.story(session, [reading.id, *(v.id for v in versions)])),
         others=tuple(_others(session, reading, now)),
+        merges=tuple(_merges(session, reading)),
+        doubts=tuple(_doubts(session, reading)),
+        handed=tuple(handovers.handed(session, [reading.id])),
+        returns=tuple(handovers.returns(session, CaseReturn.reading_id == reading.id)),
+        can_recall=may_recall(session, by, reading),
+        referred_to=_asked(session, reading),
+        image_grade=reading.image_grade,
+        image_grade_reason=reading.image_grade_reason,
+        earlier=tuple(_earlier_studies(session, by, reading, now)),
     )
+
+
+def _asked(session: Session, reading: Reading) -> str:
+    """Who is asked for an opinion on a referred case: the expert, and the center."""
+    if reading.state != "referred":
+        return ""
+    asked = session.execute(
+        select(Center.name, User.name)
+        .select_from(Reading)
+        .join(Center, Center.id == Reading.center_id)
+        .outerjoin(User, User.id == Reading.assigned_id)
+        .where(Reading.asked_by_id == reading.id)
+        .order_by(Reading.id.desc())
+        .limit(1)
+    ).first()
+    return "" if asked is None else " · ".join(name for name in asked if name)
+
+
+def _earlier_studies(session: Session, by: Actor, reading: Reading, now: datetime) -> list[StudyRow]:
+    """Other studies of the same person that no issued report covers, within what the lease opens, the newest first."""
+    if reading.patient_id is None:
+        return []
+    reported = (
+        select(ReadingStudy.study_id)
+        .join(ReportVersion, ReportVersion.reading_id == ReadingStudy.reading_id)
+        .where(ReadingStudy.study_id == Study.id, ReportVersion.state.in_(ISSUED))
+    )
+    own = select(ReadingStudy.study_id).where(ReadingStudy.reading_id == reading.id)
+    query = (
+        select(Study)
+        .where(
+            scope.of_person(Study.patient_id, select(Patient.id).where(Patient.id == reading.patient_id)),
+            Study.id.not_in(own),
+            ~reported.correlate(Study).exists(),
+        )
+        .order_by(Study.study_date.desc(), Study.id.desc())
+        .limit(20)
+    )
+    if not scope.lease_opens(session, by, reading.patient_id, now):
+        query = query.where(scope.studies(by))
+    return parts.studies(session, session.scalars(query).unique().all())
+
+
+def _merges(session: Session, reading: Reading) -> Iterable[MergedPatient]:
+    """Who became this patient since the images were made or while the case is open."""
+    query = (
+        select(PatientMerge, Patient)
+        .join(Patient, Patient.id == PatientMerge.retired_id)
+        .where(
+            PatientMerge.survivor_id == reading.patient_id,
+            PatientMerge.kind == "merge",
+            PatientMerge.state == "merged",
+        )
+        .order_by(PatientMerge.id.desc())
+        .limit(5)
+    )
+    for merge, retired in session.execute(query).unique():
+        if reading.id not in merge.moved.get("reading", []) and merge.at < reading.created_at:
+            continue
+        # The row has no numbers of its own any more: they moved with the rest.
+        ids = merge.moved.get("identifier", [])
+        numbers = session.scalars(select(PatientIdentifier.value).where(PatientIdentifier.id.in_(ids)))
+        yield MergedPatient(merge.at, PersonName(retired.name, retired.name_alphabetic), ", ".join(numbers))
+
+
+def _doubts(session: Session, reading: Reading) -> Iterable[tuple[str, str, str]]:
+    """Where the images speak of another sex or birth date than is known: asked whenever the case is looked at, so a
+    merge or correction is checked at once."""
+    patient = reading.patient
+    if patient is None:
+        return
+    for study in studies_of(session, reading):
+        for what, sent, known in (
+            ("sex", study.sent_sex, patient.sex),
+            ("birth_date", study.sent_birth_date, patient.birth_date),
+        ):
+            if sent and known and sent != known:
+                yield what, sent, known
 
 
 def row(session: Session, by: Actor, reading_id: str, now: datetime) -> ReadingRow:
@@ -121,21 +164,7 @@ def row(session: Session, by: Actor, reading_id: str, now: datetime) -> ReadingR
     reading = session.scalar(select(Reading).where(Reading.id == reading_id, scope.readings(by)))
     if reading is None:
         raise NotFound("no_such_reading")
-    return rows(session, [reading], now)[0]
-
-
-def next_unread(session: Session, by: Actor, now: datetime, reviewing: bool = False) -> str:
-    """The most urgent case that waits for this reader and that nobody holds; ``""`` if there is none."""
-    free = or_(Reading.holder_id.is_(None), Reading.held_until <= now, Reading.holder_id == by.id)
-    states = ["in review"] if reviewing else ["unread", "drafted"]
-    centers = by.centers("senior reader") if reviewing else by.centers("reader", "senior reader")
-    found = session.scalar(
-        select(Reading.id)
-        .where(Reading.center_id.in_(centers), Reading.state.in_(states), free)
-        .order_by(Reading.rank, func.coalesce(Reading.due_at, FAR), Reading.id)
-        .limit(1)
-    )
-    return found or ""
+    return rows(session, [reading.id], now)[0]
 
 
 def priors(session: Session, by: Actor, reading: Reading, now: datetime) -> list[Prior]:
@@ -146,7 +175,7 @@ def priors(session: Session, by: Actor, reading: Reading, now: datetime) -> list
         select(ReportVersion, Reading)
         .join(Reading, Reading.id == ReportVersion.reading_id)
         .where(
-            Reading.patient_id == reading.patient_id,
+            scope.of_person(Reading.patient_id, select(Patient.id).where(Patient.id == reading.patient_id)),
             Reading.id != reading.id,
             ReportVersion.state.in_(ISSUED),
         )
@@ -155,11 +184,15 @@ def priors(session: Session, by: Actor, reading: Reading, now: datetime) -> list
     )
     if not scope.lease_opens(session, by, reading.patient_id, now):
         query = query.where(scope.readings(by))
+    modalities, body_parts = _shown_by(session, reading)
+    issued = session.execute(query).unique().all()
+    orders, studies_by_case = _covered(session, [earlier.id for _version, earlier in issued])
     found = []
-    for version, earlier in session.execute(query).unique():
-        first = next(iter(orders_of(session, earlier)), None)
+    for version, earlier in issued:
+        first = next(iter(orders[earlier.id]), None)
         procedure = first.procedure if first is not None else None
-        studies = studies_of(session, earlier)
+        studies = studies_by_case[earlier.id]
+        part = (procedure.body_part if procedure else "") or (studies[0].body_part if studies else "")
         found.append(
             Prior(
                 report_id=earlier.id,
@@ -171,140 +204,33 @@ def priors(session: Session, by: Actor, reading: Reading, now: datetime) -> list
                 impression=version.impression,
                 study_ids=tuple(s.id for s in studies),
                 study_instance_uids=tuple(s.study_instance_uid for s in studies),
+                findings=version.findings,
+                body_part=part,
+                likeness=2 * (part in body_parts) + any(s.modality in modalities for s in studies),
             )
         )
-    return found
+    # The newest come first among those that are equally like this case.
+    return sorted(found, key=lambda prior: -prior.likeness)
 
 
-def rows(session: Session, readings: Sequence[Reading], now: datetime) -> list[ReadingRow]:
-    """Lines for `readings`, in their order, with a fixed number of queries however many there are."""
-    ids = [reading.id for reading in readings]
-    orders: dict[str, Order] = {}
-    for reading_id, order in session.execute(
-        select(ReadingOrder.reading_id, Order)
-        .join(Order, Order.id == ReadingOrder.order_id)
-        .where(ReadingOrder.reading_id.in_(ids))
-        .order_by(Order.id)
-    ).unique():
-        orders.setdefault(reading_id, order)
+def _covered(session: Session, ids: Sequence[str]) -> tuple[dict[str, list[Order]], dict[str, list[Study]]]:
+    """The orders and studies that each of several readings covers, in the order in which they were made."""
+    orders: dict[str, list[Order]] = defaultdict(list)
+    of_orders = select(ReadingOrder.reading_id, Order).join(Order, Order.id == ReadingOrder.order_id)
+    for reading_id, order in session.execute(of_orders.where(ReadingOrder.reading_id.in_(ids)).order_by(Order.id)):
+        orders[reading_id].append(order)
     studies: dict[str, list[Study]] = defaultdict(list)
-    for reading_id, study in session.execute(
-        select(ReadingStudy.reading_id, Study)
-        .join(Study, Study.id == ReadingStudy.study_id)
-        .where(ReadingStudy.reading_id.in_(ids))
-        .order_by(Study.id)
-    ).unique():
+    of_studies = select(ReadingStudy.reading_id, Study).join(Study, Study.id == ReadingStudy.study_id)
+    for reading_id, study in session.execute(of_studies.where(ReadingStudy.reading_id.in_(ids)).order_by(Study.id)):
         studies[reading_id].append(study)
-    newest = (
-        select(ReportVersion.reading_id, ReportVersion.status)
-        .where(ReportVersion.reading_id.in_(ids), ReportVersion.status != "")
-        .order_by(ReportVersion.number)
-    )
-    issued: dict[str, str] = dict(session.execute(newest).all())
-    people = [r.holder_id for r in readings] + [r.writer_id for r in readings]
-    wanted = select(User.id, User.name).where(User.id.in_({p for p in people if p}))
-    names: dict[str, str] = dict(session.execute(wanted).all())
-    critical = set(
-        session.scalars(
-            select(CriticalResult.reading_id).where(
-                CriticalResult.reading_id.in_(ids), CriticalResult.state.in_(("notified", "escalated", "acknowledged"))
-            )
-        )
-    )
-    late = set(
-        session.scalars(select(LateImages.reading_id).where(LateImages.reading_id.in_(ids), LateImages.state == "open"))
-    )
-    return [
-        _row(r, orders.get(r.id), studies[r.id], issued.get(r.id, ""), names, r.id in critical, r.id in late, now)
-        for r in readings
-    ]
+    return orders, studies
 
 
-def _row(
-    reading: Reading,
-    order: Order | None,
-    studies: Sequence[Study],
-    status: str,
-    names: dict[str, str],
-    critical: bool,
-    late: bool,
-    now: datetime,
-) -> ReadingRow:
-    patient, study = reading.patient, studies[0] if studies else None
-    held = reading.holder_id is not None and reading.held_until is not None and reading.held_until > now
-    if patient is not None:
-        name, sex, birth = PersonName(patient.name, patient.name_alphabetic), patient.sex, patient.birth_date
-    elif study is not None:
-        name = PersonName(study.sent_name, study.sent_name_alphabetic)
-        sex, birth = study.sent_sex, study.sent_birth_date
-    else:
-        name, sex, birth = PersonName(), "", ""
-    procedure = order.procedure if order is not None else None
-    expected = [s.expected for s in studies if s.expected is not None]
-    return ReadingRow(
-        id=reading.id,
-        state=reading.state,
-        kind=reading.kind,
-        priority=reading.priority,
-        discipline=reading.center.discipline,
-        center_id=reading.center_id,
-        center=reading.center.name,
-        due_at=reading.due_at,
-        review_due_at=reading.review_due_at,
-        patient_id=reading.patient_id or "",
-        patient_name=name,
-        patient_sex=sex,
-        patient_birth_date=birth,
-        patient_identifier=order.patient_value if order is not None else (study.sent_patient_id if study else ""),
-        patient_issuer=order.patient_issuer if order is not None else "",
-        is_alias=bool(patient is not None and patient.is_alias),
-        accession_number=order.accession_number if order is not None else "",
-        study_instance_uid=study.study_instance_uid if study else "",
-        institution_code=reading.institution.code,
-        institution=reading.institution.name,
-        procedure=procedure.name if procedure else (study.description if study else ""),
-        procedure_en=(procedure.name_en or procedure.name) if procedure else (study.description if study else ""),
-        modality=study.modality if study else "",
-        received=sum(s.instances for s in studies),
-        expected=sum(expected) if expected else None,
-        arriving=any(s.arrival == "arriving" for s in studies),
-        linked=bool(studies) and all(s.link not in ("unlinked", "unmatched", "rejected") for s in studies),
-        holder=names.get(reading.holder_id or "", "") if held else "",
-        holder_id=(reading.holder_id or "") if held else "",
-        held_until=reading.held_until if held else None,
-        writer=names.get(reading.writer_id or "", ""),
-        note=reading.note,
-        report_id=reading.id if status else "",
-        report_status=status,
-        critical=critical,
-        late_images=late,
-        created_at=reading.created_at,
-    )
-
-
-def _found(q: str) -> ColumnElement[bool]:
-    """Readings whose patient or order has `q` in name, pinyin or number."""
-    text = q.strip()
-    plain = text.replace(" ", "").replace("^", "")
-    by_patient = Reading.patient_id.in_(
-        select(Patient.id).where(
-            or_(
-                scope.contains(Patient.name, text),
-                scope.contains(Patient.name_alphabetic, text),
-                func.replace(Patient.name, "^", "").icontains(plain, autoescape=True, escape="\\"),
-                func.replace(Patient.name_alphabetic, "^", "").icontains(plain, autoescape=True, escape="\\"),
-            )
-        )
-    )
-    by_number = Reading.patient_id.in_(
-        select(PatientIdentifier.patient_id).where(scope.contains(PatientIdentifier.value, text))
-    )
-    by_accession = Reading.id.in_(
-        select(ReadingOrder.reading_id)
-        .join(Order, Order.id == ReadingOrder.order_id)
-        .where(scope.contains(Order.accession_number, text))
-    )
-    return or_(by_patient, by_number, by_accession)
+def _shown_by(session: Session, reading: Reading) -> tuple[set[str], set[str]]:
+    """Modalities and parts of the body of a case."""
+    studies, orders = studies_of(session, reading), orders_of(session, reading)
+    parts_shown = {o.procedure.body_part for o in orders if o.procedure} | {s.body_part for s in studies}
+    return {s.modality for s in studies} - {""}, parts_shown - {""}
 
 
 def _case_order(order: Order) -> CaseOrder:
@@ -328,11 +254,11 @@ def _case_order(order: Order) -> CaseOrder:
 def _others(session: Session, reading: Reading, now: datetime) -> list[ReadingRow]:
     if reading.patient_id is None or reading.state not in ("unread", "drafted", "in review"):
         return []
-    query = select(Reading).where(
+    query = select(Reading.id).where(
         Reading.patient_id == reading.patient_id,
         Reading.center_id == reading.center_id,
         Reading.id != reading.id,
         Reading.state == "unread",
         Reading.kind == "primary",
     )
-    return rows(session, session.scalars(query).unique().all(), now)
+    return rows(session, session.scalars(query).all(), now)

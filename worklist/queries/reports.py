@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from worklist.errors import NotFound
@@ -21,11 +21,9 @@ from worklist.tables import (
     Reading,
     ReadingOrder,
     ReadingStudy,
-    ReportDocument,
     ReportPrint,
     ReportVersion,
     Series,
-    SetAside,
     Study,
     User,
 )
@@ -33,7 +31,7 @@ from worklist.tables import (
 
 def versions(session: Session, by: Actor, report_id: str, now: datetime) -> list[VersionView]:
     """The issued versions of a report, the newest first: for its center, its orderers, and the holder of a lease on
-    another case of the same patient.
+    another case of the same patient, and to whom it was offered instead of a new examination.
 
     Raises
     ------
@@ -43,7 +41,8 @@ def versions(session: Session, by: Actor, report_id: str, now: datetime) -> list
     reading = session.get(Reading, report_id)
     if reading is None:
         raise NotFound("no_such_report")
-    allowed = session.scalar(select(Reading.id).where(Reading.id == report_id, scope.readings(by))) is not None
+    mine = or_(scope.readings(by), scope.offered_readings(by, now))
+    allowed = session.scalar(select(Reading.id).where(Reading.id == report_id, mine)) is not None
     if not allowed and reading.patient_id is not None:
         allowed = scope.lease_opens(session, by, reading.patient_id, now)
     found = [v for v in parts.versions(session, report_id) if v.status] if allowed else []
@@ -103,6 +102,7 @@ class Subject:
     is_alias: bool
     identifiers: tuple[str, ...]  # by which the orders name the patient
     accession_numbers: tuple[str, ...]
+    study_ids: tuple[str, ...] = ()
 
 
 def subject(session: Session, report_id: str) -> Subject:
@@ -121,6 +121,7 @@ def subject(session: Session, report_id: str) -> Subject:
         patient.is_alias,
         tuple(dict.fromkeys(order.patient_value for order in covered)),
         tuple(order.accession_number for order in covered),
+        tuple(session.scalars(select(ReadingStudy.study_id).where(ReadingStudy.reading_id == report_id))),
     )
 
 
@@ -193,19 +194,10 @@ def unmatched(
     return Page(tuple(parts.studies(session, shown)), shown[-1].id if len(found) > limit else "")
 
 
-def store_keys(session: Session) -> set[str]:
-    """Every object store key that the database refers to; whatever else lies in the store is an orphan."""
-    keys = set(session.scalars(select(Instance.store_key)))
-    keys |= set(session.scalars(select(ReportVersion.document_key).where(ReportVersion.document_key != "")))
-    keys |= set(session.scalars(select(ReportDocument.store_key)))
-    keys |= set(session.scalars(select(Series.prepared_key).where(Series.prepared_key != "")))
-    for row in session.scalars(select(SetAside.store_keys)):
-        keys |= set(row)
-    return keys
-
-
 def _study(session: Session, by: Actor, study_id: str, now: datetime) -> Study:
-    found = session.scalar(select(Study).where(Study.id == study_id, scope.studies(by)))
+    found = session.scalar(
+        select(Study).where(Study.id == study_id, or_(scope.studies(by), scope.offered_studies(by, now)))
+    )
     if found is not None:
         return found
     other = session.get(Study, study_id)

@@ -14,11 +14,13 @@ from worklist.errors import NotFound
 from worklist.people import Actor
 from worklist.queries import parts
 from worklist.queries.views import Page, StudyRow
-from worklist.tables import Instance, Institution, Order, Study, StudyOrder, Upload, UploadFile, User
+from worklist.rules.uploads import KEPT
+from worklist.tables import Instance, Institution, Order, PartialFile, Study, StudyOrder, Upload, UploadFile, User
 
 MOST_LINES: Final = 2000  # files that a receipt names
 HELD: Final = ("stored", "duplicate")
 NOT_HELD: Final = ("conflict", "refused")
+MOST_UNFINISHED: Final = 20  # uploads that a browser asks about
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class UploadRow:
     institution: str
     origin: str
     note: str
+    order_id: str  # whose pictures and papers these are, or ""
+    accession_number: str
     at: datetime
     finished_at: datetime | None
     announced: int  # files
@@ -65,6 +69,37 @@ class UploadedFile:
     outcome: str
     reason: str
     params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """An object that an upload has brought: whoever goes on with the upload need not send it again."""
+
+    name: str
+    size: int
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class PartialRow:
+    """A file that is there in part. `fingerprint` is what its sender made of it."""
+
+    id: str
+    name: str
+    size: int
+    received: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An upload that was broken off."""
+
+    id: str
+    origin: str
+    order_id: str
+    at: datetime
+    partial_files: tuple[PartialRow, ...]
 
 
 @dataclass(frozen=True)
@@ -122,6 +157,46 @@ def receipt(session: Session, by: Actor, upload_id: str) -> Receipt:
     )
 
 
+def unfinished(session: Session, by: Actor, now: datetime) -> list[Unfinished]:
+    """The actor's own uploads that were not finished, the newest first, as long as pieces of files are kept."""
+    by.require("technician", "PACS admin")
+    found = session.scalars(
+        select(Upload)
+        .where(
+            Upload.institution_id == by.institution_id,
+            Upload.by_id == by.id,
+            Upload.finished_at.is_(None),
+            Upload.at > now - KEPT,
+        )
+        .order_by(Upload.id.desc())
+        .limit(MOST_UNFINISHED)
+    ).all()
+    partial: dict[str, list[PartialRow]] = {}
+    for row in session.scalars(
+        select(PartialFile).where(
+            PartialFile.upload_id.in_([u.id for u in found]),
+            PartialFile.fate == {},
+            PartialFile.touched_at > now - KEPT,
+        )
+    ):
+        shown = PartialRow(row.id, row.name, row.size, row.received, row.fingerprint)
+        partial.setdefault(row.upload_id, []).append(shown)
+    return [Unfinished(u.id, u.origin, u.order_id or "", u.at, tuple(partial.get(u.id, ()))) for u in found]
+
+
+def held_files(session: Session, by: Actor, upload_id: str) -> list[HeldFile]:
+    """The objects of an upload that are held now. Raises as `receipt`."""
+    if session.scalar(select(Upload.id).where(Upload.id == upload_id, _scope(by))) is None:
+        raise NotFound("no_such_upload")
+    rows = session.execute(
+        select(UploadFile.name, UploadFile.size, UploadFile.sop_instance_uid)
+        .join(Instance, _IS_HELD)
+        .where(UploadFile.upload_id == upload_id, UploadFile.outcome.in_(HELD))
+        .order_by(UploadFile.place)
+    )
+    return [HeldFile(*row) for row in rows]
+
+
 def _scope(by: Actor) -> ColumnElement[bool]:
     by.require("technician", "PACS admin")
     return true() if by.has("PACS admin") else Upload.institution_id == by.institution_id
@@ -132,6 +207,10 @@ def _rows(session: Session, found: Sequence[Upload]) -> list[UploadRow]:
     people = _pairs(session, select(User.id, User.name).where(User.id.in_({u.by_id for u in found})))
     places = _pairs(
         session, select(Institution.id, Institution.name).where(Institution.id.in_({u.institution_id for u in found}))
+    )
+    numbers = _pairs(
+        session,
+        select(Order.id, Order.accession_number).where(Order.id.in_({u.order_id for u in found if u.order_id})),
     )
     counts: dict[tuple[str, str], int] = {
         (upload_id, outcome): count
@@ -158,6 +237,8 @@ def _rows(session: Session, found: Sequence[Upload]) -> list[UploadRow]:
             institution=places.get(u.institution_id, ""),
             origin=u.origin,
             note=u.note,
+            order_id=u.order_id or "",
+            accession_number=numbers.get(u.order_id or "", ""),
             at=u.at,
             finished_at=u.finished_at,
             announced=u.announced,

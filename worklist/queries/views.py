@@ -7,9 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from worklist.facts import PatientFacts, PersonName
+from worklist.facts import (
+    Finding,
+    Measurement,
+    OutsideLine,
+    PatientFacts,
+    PersonName,
+    Reached,
+    ReportText,
+    SpecimenSaid,
+    StepSaid,
+    Tier,
+)
+from worklist.rules.report_checks import Warning
 
 T = TypeVar("T")
 
@@ -30,6 +42,8 @@ class ReadingRow:
     state: str
     kind: str
     priority: str
+    is_first: bool  # before all else, whatever its priority
+    suspected: Literal["", Tier]  # the gravest that the device's numbers make one suspect; nobody has verified it
     discipline: str
     center_id: str
     center: str
@@ -63,6 +77,10 @@ class ReadingRow:
     critical: bool  # an open critical result
     late_images: bool
     created_at: datetime
+    assigned: str = ""  # to whom it was given by hand
+    assigned_id: str = ""
+    claimed_at: datetime | None = None  # since when the present holder has it
+    body_part: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,17 @@ class OrderRow:
     delivery_state: str  # the least advanced of its newest version's deliveries
     critical_id: str
     critical_state: str
+    claimed_at: datetime | None = None  # since when the reader has the case
+    report_version: int = 0  # the newest issued one
+    given_version: int = 0  # the newest one that was given to the patient; 0: none
+    given_at: datetime | None = None
+    given_to: str = ""  # empty: the patient
+    back: ReturnView | None = None  # why the case was returned last, and what the township answered
+
+    @property
+    def must_call_back(self) -> bool:
+        """Whether the patient holds a version that does not hold any more."""
+        return 0 < self.given_version < self.report_version
 
 
 @dataclass(frozen=True)
@@ -122,6 +151,82 @@ class OrderDetail:
     deliveries: tuple[DeliveryRow, ...]
     studies: tuple[StudyRow, ...]
     story: tuple[Step, ...]
+    specimens: tuple[SpecimenSaid, ...] = ()
+    steps: tuple[StepSaid, ...] = ()
+    outside: tuple[OutsideView, ...] = ()  # results of other systems that answer it
+    returns: tuple[ReturnView, ...] = ()  # of the case to the township, the newest first
+    laterality: str = ""
+    timezone: str = "UTC"  # of the institution
+    given: tuple[GivenView, ...] = ()  # of its report to the patient, the newest first
+    recognised: tuple[Recognised, ...] = ()  # results that serve it, or that were declined for it
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """An offer and its answer, as the pages of its orders and the manager see it."""
+
+    id: str
+    state: str
+    institution: str
+    result_institution: str
+    procedure: str
+    procedure_en: str
+    reading_id: str
+    study_ids: tuple[str, ...]
+    taken_at: datetime
+    timezone: str
+    outcome: str
+    adopted: str
+    reason: str
+    words: str
+    patient_told: bool
+    offered_at: datetime
+    answered_by: str
+    answered_at: datetime | None
+    order_id: str
+    challenge: str
+    challenged_by: str
+    challenged_at: datetime | None
+    because: tuple[dict[str, object], ...]
+    is_withdrawn: bool  # its report, or who it is about is doubtful: the result serves no more
+
+
+@dataclass(frozen=True)
+class GivenView:
+    """A version was given to the patient, or `to` whom came for it."""
+
+    number: int
+    by: str
+    at: datetime
+    to: str
+
+
+OutsideState = Literal["preliminary", "final", "corrected", "withdrawn", "not said"]
+
+
+@dataclass(frozen=True)
+class OutsideView:
+    """One result of another system. Times that are strings are as the sender wrote them."""
+
+    id: str
+    institution_code: str
+    institution: str
+    sender: str  # the device's name
+    patient_id: str
+    order_id: str
+    number: str
+    issuer: str
+    code: str
+    name: str
+    status: str  # OBR-25 as written
+    state: OutsideState
+    observed_at: str
+    reported_at: str
+    author: str
+    lines: tuple[OutsideLine, ...]
+    at: datetime
+    superseded: bool
+    message_id: str
 
 
 @dataclass(frozen=True)
@@ -167,6 +272,9 @@ class StudyRow:
     first_at: datetime
     last_at: datetime
     reading_id: str = ""
+    proposed_images: tuple[
+        tuple[str, int], ...
+    ] = ()  # by its township for the report: (SOP Instance UID, frame from 1)
 
 
 @dataclass(frozen=True)
@@ -213,7 +321,11 @@ class VersionView:
     document_key: str
     document_sha256: str
     key_images: tuple[tuple[str, int], ...] = ()  # (SOP Instance UID, frame from 1)
+    measurements: tuple[Measurement, ...] = ()  # of an ECG
     verification_code: str = ""
+    template_id: str = ""
+    values: dict[str, Any] = field(default_factory=dict)  # of the template's fields
+    warnings: tuple[Warning, ...] = ()  # those that the writer saw and overruled
 
 
 @dataclass(frozen=True)
@@ -261,6 +373,13 @@ class CriticalView:
     read_back: str
     disposition: str
     order_id: str = ""
+    tier: str = "critical"  # facts.TIERS
+    is_drill: bool = False
+    verified_by: str = ""  # the second person, where the center asks for one
+    verified_at: datetime | None = None
+    notified_at: datetime | None = None
+    is_unverified: bool = False  # it was announced because no second person came in time
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +413,44 @@ class Prior:
     impression: str
     study_ids: tuple[str, ...]
     study_instance_uids: tuple[str, ...]  # of the same studies, in the same order
+    findings: str = ""
+    body_part: str = ""
+    likeness: int = 0  # to the case: 2 the same part of the body, 1 the same modality, 3 both
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The words of a draft when it changed hands, and those from which its holder had started."""
+
+    id: str
+    version_id: str
+    number: int  # of the version
+    verb: str  # submit, send back, issue preliminary, sign
+    by: str
+    by_id: str
+    at: datetime
+    findings: str
+    impression: str
+    critical: str
+    remark: str
+    seen: bool  # by the writer
+    before: ReportText
+
+
+@dataclass(frozen=True)
+class ReturnView:
+    """A case was returned to its township, and what the township said to it."""
+
+    id: str
+    reading_id: str
+    reason: str  # one of worklist.rules.returns
+    words: str
+    faults: tuple[tuple[str, dict[str, Any]], ...]  # (code, params) that Huren itself found
+    by: str  # "" for Huren
+    at: datetime
+    answer: str
+    answered_by: str
+    answered_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -304,6 +461,15 @@ class LateTask:
     state: str
     count: int
     at: datetime
+
+
+@dataclass(frozen=True)
+class MergedPatient:
+    """A patient who was merged into a case's patient: who that was."""
+
+    at: datetime
+    name: PersonName
+    numbers: str
 
 
 @dataclass(frozen=True)
@@ -323,6 +489,15 @@ class CaseView:
     preliminary_now: bool
     story: tuple[Step, ...]
     others: tuple[ReadingRow, ...] = ()  # unread cases of the same patient that could be joined
+    merges: tuple[MergedPatient, ...] = ()
+    doubts: tuple[tuple[str, str, str], ...] = ()  # ("sex" or "birth_date", as the images say, as is known)
+    handed: tuple[Handed, ...] = ()  # how the words changed hands, the newest first
+    returns: tuple[ReturnView, ...] = ()  # to the township, the newest first
+    can_recall: bool = False  # the case is referred, and the actor may take the question back
+    referred_to: str = ""  # which center or expert is asked
+    image_grade: str = ""
+    image_grade_reason: str = ""
+    earlier: tuple[StudyRow, ...] = ()  # studies of the same patient without an issued report
 
 
 @dataclass(frozen=True)
@@ -345,6 +520,12 @@ class DeliveryRow:
     created_at: datetime
     sent_at: datetime | None
     acknowledged_at: datetime | None
+    kind: str = "report"  # report, order status, recognised
+    order_id: str = ""  # of a report: the first that it covers
+    order_state: str = ""  # the news of an order status
+    endpoint_id: str = ""
+    institution_id: str = ""
+    params: dict[str, Any] = field(default_factory=dict)  # what `last_error` is about
 
 
 @dataclass(frozen=True)
@@ -370,6 +551,12 @@ class MessageRow:
     flags: tuple[str, ...]
     accession_number: str
     delivery_id: str
+    order_id: str = ""
+    patient_id: str = ""
+    patient_name: PersonName = field(default_factory=PersonName)
+    device_id: str = ""
+    endpoint_id: str = ""
+    findings: int = 0  # of the structure check
 
 
 @dataclass(frozen=True)
@@ -379,6 +566,8 @@ class MessageDetail:
     row: MessageRow
     raw: bytes
     answer: bytes
+    findings: tuple[Finding, ...] = ()
+    waiting: tuple[SetAsideRow, ...] = ()  # what was set aside for it and still waits
 
 
 @dataclass(frozen=True)
@@ -397,6 +586,52 @@ class SetAsideRow:
     reason: str
     params: dict[str, Any]
     objects: int
+    institution_id: str = ""
+    settled_by: str = ""  # a login
+    settled_by_name: str = ""
+    settled_why: str = ""
+    tries: int = 0  # how often its message was taken again in vain, when last, and the code of what hindered it then
+    tried_at: datetime | None = None
+    tried_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How much of one kind waits for a person, and since when."""
+
+    kind: str  # stuck delivery, set aside, unmatched study, …: see reading_room/labels.py
+    count: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True)
+class StoryEntry:
+    """One line of a story. Words are chosen where it is shown, by `code` and `params`.
+
+    `kind` is what it is about: order, message, step, images, reading, report, critical, delivery, patient.
+    """
+
+    at: datetime
+    kind: str
+    code: str
+    who: str  # a person's name, a device's, or "huren"
+    thing_id: str = ""  # what `kind` names, for a link; a message's or delivery's only for the PACS admin
+    params: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened to an order or a patient, the oldest first. `orders` and `patients` are what it tells of."""
+
+    entries: tuple[StoryEntry, ...]
+    orders: tuple[OrderRow, ...]
+    patient_id: str
+    patient_name: PersonName
+    patient_identifier: str
+    institution: str
+    timezone: str
+    shortened: bool = False  # there is more than is shown: the oldest was left out
 
 
 @dataclass(frozen=True)
@@ -408,6 +643,7 @@ class InstitutionRow:
     name: str
     name_en: str
     level: str
+    grade: str
     uscc: str
     parent_id: str
     parent: str
@@ -415,6 +651,7 @@ class InstitutionRow:
     phone: str
     address: str
     paper: str
+    order_days: int
 
 
 @dataclass(frozen=True)
@@ -428,12 +665,18 @@ class CenterRow:
     name: str
     name_en: str
     two_people: bool
+    two_person_critical: bool
+    verify_minutes: int
     preliminary_hours: tuple[tuple[str, str], ...]
     lease_minutes: int
     quiet_seconds: int
     longest_wait_seconds: int
+    ecg_rate: int
+    ecg_seconds: int
     review_minutes: int
     escalation_minutes: tuple[int, ...]
+    major_minutes: tuple[int, ...]
+    first_words: tuple[str, ...]
     on_duty: tuple[str, ...]  # user ids
     groups: tuple[tuple[str, str], ...]  # (id, name)
 
@@ -447,7 +690,7 @@ class DeviceRow:
     kind: str
     modality: str
     enabled: bool
-    addresses: tuple[dict[str, str | int | None], ...]
+    addresses: tuple[dict[str, str | int | bool | None], ...]
     institution_ids: tuple[str, ...]
     institutions: tuple[str, ...]
     institution_field: str
@@ -456,8 +699,69 @@ class DeviceRow:
     answers_with: str
     trusts_sender_accession: bool
     strict: bool
-    may_retrieve: bool
+    operations: tuple[str, ...]
+    transfer_syntaxes: tuple[str, ...]
+    receive_only_hours: tuple[tuple[str, str], ...]
+    worklist_extras: tuple[str, ...]
+    modality_equivalents: tuple[tuple[str, ...], ...]
+    checks: str
+    recognition: str
+    field_overrides: tuple[dict[str, str | bool], ...]
     last_seen_at: datetime | None
+    echoes: tuple[Reached, ...]
+    echoed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DeviceDay:
+    """What a device did since midnight, and what of it waits for a person."""
+
+    device_id: str
+    studies: int  # to which it sent images
+    images: int  # of those studies
+    messages: int
+    refused: int  # messages that were refused
+    set_aside: int  # waiting now, from whichever day
+    refused_calls: int  # sent away since then under one of its names, so mostly from another address
+    certificate_until: datetime | None  # the last end of its certificates
+
+
+@dataclass(frozen=True)
+class DeviceStudy:
+    """A study that a device sent to today."""
+
+    id: str
+    accession_number: str
+    description: str
+    modality: str
+    images: int
+    arrival: str
+    link: str
+    last_at: datetime
+
+
+@dataclass(frozen=True)
+class CertificateRow:
+    """A certificate by which a device is known."""
+
+    fingerprint: str
+    subject: str
+    not_after: datetime
+    added_at: datetime
+    added_by: str
+
+
+@dataclass(frozen=True)
+class CodeRow:
+    """What a sender's code means."""
+
+    code: str
+    procedure_id: str
+    procedure: str
+    procedure_en: str
+    made_at: datetime | None
+    made_by: str  # a login
+    made_by_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -476,7 +780,66 @@ class EndpointRow:
     version: str
     answer_seconds: int
     pdf: str
+    tls: bool
+    trusted: str
+    order_status: bool
     enabled: bool
+
+
+@dataclass(frozen=True)
+class GoesTo:
+    """Where a route leads: center, reader group, and the rule's name (empty: no rule fits)."""
+
+    center_id: str
+    center: str
+    group_id: str
+    group: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class TriedRow:
+    """A reading that would have gone elsewhere, or that no rule fits."""
+
+    reading_id: str
+    study_id: str
+    accession_number: str
+    at: datetime
+    institution: str
+    procedure: str
+    procedure_en: str
+    discipline: str
+    modality: str
+    body_part: str
+    priority: str
+    before: GoesTo
+    after: GoesTo
+    changed: bool
+    matched: bool
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What route rules would have done: all counts, and the rows that matter."""
+
+    days: int
+    tried: int
+    is_all: bool  # False: only the newest readings were tried
+    changed: int
+    unmatched: int
+    rows: tuple[TriedRow, ...]
+
+
+@dataclass(frozen=True)
+class RouteVersion:
+    """A version of the route table."""
+
+    number: int
+    note: str
+    made_by: str  # a login
+    made_at: datetime
+    rules: tuple[RouteRow, ...]
+    made_by_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -583,6 +946,7 @@ class AuditView:
     action: str
     thing: str
     thing_id: str
+    patient_id: str
     address: str
     why: str
     detail: dict[str, Any] = field(default_factory=dict)
@@ -599,3 +963,5 @@ class Counts:
     stuck: int = 0
     critical: int = 0
     refused: int = 0
+    stuck_notices: int = 0  # on their way out of the house
+    reviewed: int = 0  # reports of one's own that a review changed or sent back, not looked at yet

@@ -6,7 +6,7 @@ from typing import Final
 
 from worklist.facts import DocumentKind, ReportStatus
 
-MOST_KEY_IMAGES: Final = 4
+MOST_KEY_IMAGES: Final = 6
 """More do not fit beside the words on a page that people still read."""
 
 

@@ -38,6 +38,7 @@ class OrderKnown:
     patient_value: str
     patient_issuer: str
     default_issuer: str  # whose number an image without an issuer carries: the institution's code
+    numbers: tuple[tuple[str, str], ...] = ()  # (issuer, value) that the patient has there, an earlier one too
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def match(study: StudySaid, orders: Sequence[OrderKnown]) -> Verdict:
         verdict = _disagreement(study, order)
         if verdict is not None:
             return verdict
-    if len({order.patient_issuer for order in named}) > 1:  # the same value from two issuers is two patients
+    # The same value from two issuers is two patients.
+    if len({order.patient_issuer for order in named}) > 1:
         return Verdict(reason="orders_of_different_patients")
     return Verdict(order_ids=tuple(o.id for o in named))
 
@@ -81,8 +83,9 @@ def _disagreement(study: StudySaid, order: OrderKnown) -> Verdict | None:
         return Verdict(reason="no_order_named")
     if not study.patient_id:
         return Verdict(reason="no_patient_id", params=params)
-    same_issuer = study.issuer in ("", order.patient_issuer)
-    if study.patient_id != order.patient_value or not same_issuer:
+    # A device that asked for its worklist before two numbers became one patient still sends the old one.
+    theirs = ((order.patient_issuer, order.patient_value), *order.numbers)
+    if not any(study.patient_id == value and study.issuer in ("", issuer) for issuer, value in theirs):
         return Verdict(
             reason="patient_differs",
             params=params | {"sent": study.patient_id, "ordered": order.patient_value},

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
-
-from pypinyin import Style, lazy_pinyin
 
 SURNAMES: Final = {
     "单": "shan", "曾": "zeng", "仇": "qiu", "解": "xie", "查": "zha", "区": "ou", "朴": "piao", "盖": "ge",
@@ -36,6 +35,7 @@ COMPOUND: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)  # the same patients are told of all day
 def romanise(name: str) -> str:
     """``"王小东"`` or ``"王^小东"`` as ``"Wang^XiaoDong"``; a name that is not Chinese gives ``""``."""
     if not name or any(not _is_han(c) for c in name.replace("^", "")):
@@ -46,10 +46,29 @@ def romanise(name: str) -> str:
     else:
         length = 2 if name[:2] in COMPOUND and len(name) > 2 else 1
         family, given = name[:length], name[length:]
+    from pypinyin import Style, lazy_pinyin  # a dictionary of a megabyte, for those who romanise
+
     first = SURNAMES.get(family) or "".join(lazy_pinyin(family, style=Style.NORMAL))
     rest = "".join(part.capitalize() for part in lazy_pinyin(given, style=Style.NORMAL))
     both = f"{first.capitalize()}^{rest}" if rest else first.capitalize()
     return both if both.replace("^", "").isascii() else ""
+
+
+@lru_cache(maxsize=4096)  # a catalogue is the same all day
+def letters(words: str) -> tuple[str, str]:
+    """What people type for Chinese words: the initials of the syllables, and the syllables whole, in small letters.
+
+    ``"头颅CT平扫"`` gives ``("tlctps", "toulouctpingsao")``; what is not Chinese stands for itself.
+    """
+    from pypinyin import Style, lazy_pinyin
+
+    initials = "".join(lazy_pinyin(words, style=Style.FIRST_LETTER))
+    whole = "".join(lazy_pinyin(words, style=Style.NORMAL))
+    return _packed(initials), _packed(whole)
+
+
+def _packed(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
 
 
 def _is_han(c: str) -> bool:

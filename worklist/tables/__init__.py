@@ -1,16 +1,29 @@
 """The tables. Only modules of `worklist` (and migrations) import them; floors above use actions and queries."""
 
+from worklist.tables.aids import CriticalItem, Phrase, ReportTemplate
+from worklist.tables.archive import Archival, Archive, ArchiveCopy, ReleasedObject
 from worklist.tables.base import Base, new_id
 from worklist.tables.commitments import Commitment
-from worklist.tables.documents import ReportDocument, ReportPrint
+from worklist.tables.desk import Notice, NoticeChannel, NoticeSending, NoticeWish, SavedView, UserSetting
+from worklist.tables.documents import RegisterEntry, RegisterStamp, ReportDocument, ReportGiven, ReportPrint
 from worklist.tables.ledger import AuditRow, AuditSeal, Counter, Installation, Message, OutboxRow, SetAside, Transition
-from worklist.tables.patients import Patient, PatientIdentifier
-from worklist.tables.people import ApiToken, User, UserGroup, UserRole, WebSession
+from worklist.tables.once import OrderOnce
+from worklist.tables.outside import OutsideReport
+from worklist.tables.patients import (
+    MatchSuggestion,
+    Patient,
+    PatientDocument,
+    PatientIdentifier,
+    PatientMerge,
+    Visit,
+)
+from worklist.tables.people import ApiToken, BreakGlass, SignInFailure, User, UserGroup, UserRole, WebSession
 from worklist.tables.places import (
     Center,
     CodeMapping,
     Device,
     DeviceAddress,
+    DeviceCertificate,
     DeviceInstitution,
     Endpoint,
     Institution,
@@ -19,14 +32,20 @@ from worklist.tables.places import (
     ReaderGroup,
     RefusedCaller,
     Route,
+    RouteTable,
 )
-from worklist.tables.uploads import Upload, UploadFile
+from worklist.tables.recognition import Qualification, Recognition, RecognitionRules
+from worklist.tables.rota import Absence, CalendarDay, Shift
+from worklist.tables.sharing import Share
+from worklist.tables.uploads import PartialFile, Upload, UploadFile
 from worklist.tables.work import (
+    CaseReturn,
     CriticalResult,
     Delivery,
     Instance,
     LateImages,
     Order,
+    Original,
     ProcedureStep,
     ProcedureStepStudy,
     Reading,
@@ -36,55 +55,93 @@ from worklist.tables.work import (
     Series,
     Study,
     StudyOrder,
+    Submission,
 )
 
 __all__ = [
+    "Absence",
     "ApiToken",
+    "Archival",
+    "Archive",
+    "ArchiveCopy",
     "AuditRow",
     "AuditSeal",
     "Base",
+    "BreakGlass",
+    "CalendarDay",
+    "CaseReturn",
     "Center",
     "CodeMapping",
     "Commitment",
     "Counter",
+    "CriticalItem",
     "CriticalResult",
     "Delivery",
     "Device",
     "DeviceAddress",
+    "DeviceCertificate",
     "DeviceInstitution",
     "Endpoint",
     "Installation",
     "Instance",
     "Institution",
     "LateImages",
+    "MatchSuggestion",
     "Message",
+    "Notice",
+    "NoticeChannel",
+    "NoticeSending",
+    "NoticeWish",
     "OnDuty",
     "Order",
+    "OrderOnce",
+    "Original",
     "OutboxRow",
+    "OutsideReport",
+    "PartialFile",
     "Patient",
+    "PatientDocument",
     "PatientIdentifier",
+    "PatientMerge",
+    "Phrase",
     "Procedure",
     "ProcedureStep",
     "ProcedureStepStudy",
+    "Qualification",
     "ReaderGroup",
     "Reading",
     "ReadingOrder",
     "ReadingStudy",
+    "Recognition",
+    "RecognitionRules",
     "RefusedCaller",
+    "RegisterEntry",
+    "RegisterStamp",
+    "ReleasedObject",
     "ReportDocument",
+    "ReportGiven",
     "ReportPrint",
+    "ReportTemplate",
     "ReportVersion",
     "Route",
+    "RouteTable",
+    "SavedView",
     "Series",
     "SetAside",
+    "Share",
+    "Shift",
+    "SignInFailure",
     "Study",
     "StudyOrder",
+    "Submission",
     "Transition",
     "Upload",
     "UploadFile",
     "User",
     "UserGroup",
     "UserRole",
+    "UserSetting",
+    "Visit",
     "WebSession",
     "new_id",
 ]

@@ -10,21 +10,22 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 
 
 def new_id() -> str:
     """A new opaque id: 48 bits of milliseconds, 80 random bits, base 32."""
     number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -10, -10)])
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,6 +74,14 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         list[Any]: Json,
     }
+
+
+def table_of(mapped: type[Base]) -> Table:
+    """The table behind a class, for statements that are made once and pass by the session's bookkeeping.
+
+    They see what is flushed, and write past what the session remembers.
+    """
+    return cast(Table, mapped.__table__)
 
 
 class Thing(Base):

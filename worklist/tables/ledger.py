@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worklist.tables.base import Base, Key, Ledger, Thing
+from worklist.tables.base import Base, Key, Ledger, Sorted, Thing
 
 
 class Transition(Ledger):
@@ -28,7 +28,7 @@ class Transition(Ledger):
 
 
 class OutboxRow(Ledger):
-    """Work to do, written with the state that causes it. `stage`: due, leased, done, stuck.
+    """Work to do, written with the state that causes it. `stage`: due, offered, leased, done, stuck.
 
     Rows with the same `order_key` run one after the other, in the order in which they were written.
     """
@@ -66,7 +66,7 @@ class Message(Ledger):
     address: Mapped[str] = mapped_column(default="")
     sending_application: Mapped[str] = mapped_column(default="")
     sending_facility: Mapped[str] = mapped_column(default="")
-    control_id: Mapped[str] = mapped_column(default="")
+    control_id: Mapped[str] = mapped_column(Sorted, default="")
     kind: Mapped[str] = mapped_column(default="")  # ORM^O01
     fingerprint: Mapped[str] = mapped_column(default="")
     raw: Mapped[bytes]
@@ -76,13 +76,21 @@ class Message(Ledger):
     reason: Mapped[str] = mapped_column(default="")
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     flags: Mapped[list[Any]] = mapped_column(default=list)  # ["control_id_reused"]
+    findings: Mapped[list[Any]] = mapped_column(default=list)  # of the structure check, where the sender has one
     order_id: Mapped[str | None] = mapped_column(Key, ForeignKey("order.id"))
+    patient_id: Mapped[str | None] = mapped_column(Key, ForeignKey("patient.id"))
     delivery_id: Mapped[str | None] = mapped_column(Key, ForeignKey("delivery.id"), index=True)
     at: Mapped[datetime]
     __table_args__ = (
         Index("ix_message_key", "sending_application", "sending_facility", "control_id"),
         Index("ix_message_outcome", "outcome", "seq"),
-        Index("ix_message_order", "order_id"),
+        Index("ix_message_order", "order_id", "seq"),
+        Index("ix_message_patient", "patient_id", "seq"),
+        Index("ix_message_kind", "kind", "seq"),
+        Index("ix_message_direction", "direction", "seq"),
+        Index("ix_message_control_id", "control_id"),
+        Index("ix_message_at", "at"),
+        Index("ix_message_device", "device_id", "seq"),
     )
 
 

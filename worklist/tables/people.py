@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from worklist.tables.base import Base, Key, Thing
+from worklist.tables.base import Base, Json, Key, Thing
 from worklist.tables.places import Institution
 
 
@@ -26,6 +26,13 @@ class User(Thing):
     locked_until: Mapped[datetime | None]
     language: Mapped[str] = mapped_column(default="zh_CN")
     created_at: Mapped[datetime]
+    phone: Mapped[str] = mapped_column(default="")  # how the critical-result ladder reaches them
+    email: Mapped[str] = mapped_column(default="")
+    totp_secret: Mapped[str] = mapped_column(default="")  # sealed with the installation's key; empty: no second factor
+    totp_confirmed_at: Mapped[datetime | None]
+    totp_last_step: Mapped[int] = mapped_column(BigInteger, default=0)  # no code is taken twice
+    recovery_codes: Mapped[list[Any]] = mapped_column(Json, default=list)  # SHA-256 of those that are left
+    oidc_subject: Mapped[str | None] = mapped_column(unique=True)  # "issuer|sub"
     institution: Mapped[Institution] = relationship(lazy="joined")
     roles: Mapped[list[UserRole]] = relationship(lazy="selectin", cascade="all, delete-orphan")
 
@@ -58,6 +65,31 @@ class WebSession(Thing):
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+    way: Mapped[str] = mapped_column(default="password")  # password, totp, oidc: what was proved at the door
+
+
+class SignInFailure(Base):
+    """Failed sign-ins from one address, whomever they named: the next one waits."""
+
+    __tablename__ = "sign_in_failure"
+    address: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(default=0)
+    last_at: Mapped[datetime]
+
+
+class BreakGlass(Thing):
+    """A person opened a patient who is none of theirs, with a reason; an auditor looks at each of them."""
+
+    __tablename__ = "break_glass"
+    user_id: Mapped[str] = mapped_column(Key, ForeignKey("user.id"), index=True)
+    patient_id: Mapped[str] = mapped_column(Key, ForeignKey("patient.id"), index=True)
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    until: Mapped[datetime]
+    judged_by: Mapped[str] = mapped_column(default="")
+    judged_at: Mapped[datetime | None]
+    judgement: Mapped[str] = mapped_column(default="")  # justified, not justified
+    remark: Mapped[str] = mapped_column(default="")
 
 
 class ApiToken(Thing):

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from worklist.facts import USUAL_OPERATIONS
 from worklist.tables.base import Base, Json, Key, Thing
 
 
@@ -19,12 +20,14 @@ class Institution(Thing):
     name: Mapped[str]
     name_en: Mapped[str] = mapped_column(default="")
     level: Mapped[str] = mapped_column(default="township")  # village, township, county, city
+    grade: Mapped[str] = mapped_column(default="")  # of the hospital, one of worklist.rules.recognition.GRADES
     uscc: Mapped[str] = mapped_column(default="")
     parent_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))
     timezone: Mapped[str] = mapped_column(default="Asia/Shanghai")
     phone: Mapped[str] = mapped_column(default="")
     address: Mapped[str] = mapped_column(default="")
     paper: Mapped[str] = mapped_column(default="A4")  # its printed reports: A4 or A5
+    order_days: Mapped[int] = mapped_column(default=30)  # an order that nobody performs is closed after so many days
     created_at: Mapped[datetime]
 
 
@@ -40,9 +43,17 @@ class Center(Thing):
     preliminary_hours: Mapped[list[Any]] = mapped_column(default=list)  # [["17:30","08:00"]] local; [] = never
     lease_minutes: Mapped[int] = mapped_column(default=30)
     quiet_seconds: Mapped[int] = mapped_column(default=60)
+    ecg_rate: Mapped[int] = mapped_column(default=500)  # Hz that an ECG must have been recorded with
+    ecg_seconds: Mapped[int] = mapped_column(default=8)  # that it must be long
     longest_wait_seconds: Mapped[int] = mapped_column(default=1800)
     review_minutes: Mapped[int] = mapped_column(default=720)  # until the owed review of a preliminary version
     escalation_minutes: Mapped[list[Any]] = mapped_column(default=lambda: [5, 10])
+    major_minutes: Mapped[list[Any]] = mapped_column(Json, default=lambda: [30, 60])  # the ladder of the second tier
+    first_words: Mapped[list[Any]] = mapped_column(Json, default=list)  # in an order: its case is first of all
+    two_person_critical: Mapped[bool] = mapped_column(default=False)  # a second doctor verifies before it is announced
+    verify_minutes: Mapped[int] = mapped_column(default=5)  # then it is announced unverified, and marked as that
+    working_hours: Mapped[list[Any]] = mapped_column(Json, default=list)  # Monday first: [[["08:00","12:00"]], …]; [] =
+    # round the clock. Days that differ are CalendarDay rows.
     institution: Mapped[Institution] = relationship(lazy="joined")
 
 
@@ -62,6 +73,7 @@ class OnDuty(Base):
     center_id: Mapped[str] = mapped_column(Key, ForeignKey("center.id"), primary_key=True)
     user_id: Mapped[str] = mapped_column(Key, ForeignKey("user.id"), primary_key=True)
     place: Mapped[int] = mapped_column(default=0)
+    tier: Mapped[int] = mapped_column(default=1)  # called together; a higher tier only when a lower one stays silent
 
 
 class Device(Thing):
@@ -77,10 +89,18 @@ class Device(Thing):
     answers_with: Mapped[str] = mapped_column(default="ACK")
     trusts_sender_accession: Mapped[bool] = mapped_column(default=False)
     strict: Mapped[bool] = mapped_column(default=False)
+    checks: Mapped[str] = mapped_column(default="off")  # structure of its HL7 messages: off, report, refuse
+    recognition: Mapped[str] = mapped_column(default="off")  # where a result serves its order: off, notice, hold
+    field_overrides: Mapped[list[Any]] = mapped_column(default=list)  # [{"field": "PV1-3.4", "value": "TS01"}, …]
+    operations: Mapped[list[Any]] = mapped_column(default=lambda: list(USUAL_OPERATIONS))
+    transfer_syntaxes: Mapped[list[Any]] = mapped_column(default=list)  # UIDs, the preferred first; []: as we prefer
+    receive_only_hours: Mapped[list[Any]] = mapped_column(default=list)  # [["07:00","19:00"]] local: nothing to fetch
+    worklist_extras: Mapped[list[Any]] = mapped_column(default=list)  # tags that it insists on, asked for or not
     modality_equivalents: Mapped[list[Any]] = mapped_column(default=lambda: [["CR", "DX", "DR"]])
-    may_retrieve: Mapped[bool] = mapped_column(default=False)  # query and retrieve, at the DIMSE door
     enabled: Mapped[bool] = mapped_column(default=True)
     last_seen_at: Mapped[datetime | None]
+    echoes: Mapped[list[Any]] = mapped_column(default=list)  # what came of calling it last, see facts.Reached
+    echoed_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 
@@ -94,6 +114,20 @@ class DeviceAddress(Base):
     device_id: Mapped[str] = mapped_column(Key, ForeignKey("device.id"), index=True)
     institution_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))  # picked by this name
     port: Mapped[int | None]  # where it takes C-STORE and N-EVENT-REPORT; None: nowhere
+    tls: Mapped[bool] = mapped_column(default=False)  # it is called over TLS, and must show one of its certificates
+
+
+class DeviceCertificate(Base):
+    """A certificate by which a device is known at the doors' TLS ports, and which we trust as exactly itself."""
+
+    __tablename__ = "device_certificate"
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the DER form, hex
+    device_id: Mapped[str] = mapped_column(Key, ForeignKey("device.id"), index=True)
+    pem: Mapped[str]
+    subject: Mapped[str]
+    not_after: Mapped[datetime]
+    added_at: Mapped[datetime]
+    added_by: Mapped[str]
 
 
 class DeviceInstitution(Base):
@@ -134,6 +168,9 @@ class Endpoint(Thing):
     version: Mapped[str] = mapped_column(default="2.4")
     answer_seconds: Mapped[int] = mapped_column(default=10)
     pdf: Mapped[str] = mapped_column(default="none")  # none, embedded (an OBX of type ED), link (to /verify)
+    tls: Mapped[bool] = mapped_column(default=False)
+    trusted: Mapped[str] = mapped_column(default="")  # PEM certificates that it may show; empty: the system's
+    order_status: Mapped[bool] = mapped_column(default=False)  # is told what becomes of its orders (ORM, SC and OC)
     enabled: Mapped[bool] = mapped_column(default=True)
 
 
@@ -158,16 +195,30 @@ class CodeMapping(Base):
     device_id: Mapped[str] = mapped_column(Key, ForeignKey("device.id"), primary_key=True)
     code: Mapped[str] = mapped_column(primary_key=True)
     procedure_id: Mapped[str] = mapped_column(Key, ForeignKey("procedure.id"))
+    made_at: Mapped[datetime | None]
+    made_by: Mapped[str] = mapped_column(default="")
+
+
+class RouteTable(Thing):
+    """One version of all route rules. It never changes; the highest `number` counts."""
+
+    __tablename__ = "route_table"
+    number: Mapped[int] = mapped_column(unique=True)
+    note: Mapped[str] = mapped_column(default="")  # why it was made
+    made_by: Mapped[str] = mapped_column(default="")
+    made_at: Mapped[datetime]
 
 
 class Route(Thing):
-    """A rule: readings that match `conditions` go to this center and reader group. The lowest `place` wins."""
+    """A rule of one version: readings that match `conditions` go to this center and reader group, the lowest `place`
+    first. Readings name the very rule that sent them."""
 
     __tablename__ = "route"
+    table_id: Mapped[str] = mapped_column(Key, ForeignKey("route_table.id"))
     place: Mapped[int]
     name: Mapped[str]
     conditions: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     center_id: Mapped[str] = mapped_column(Key, ForeignKey("center.id"))
     group_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reader_group.id"))
     enabled: Mapped[bool] = mapped_column(default=True)
-    __table_args__ = (Index("ix_route_place", "place"),)
+    __table_args__ = (Index("ix_route_place", "table_id", "place"),)

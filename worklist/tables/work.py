@@ -1,4 +1,7 @@
-"""Orders, studies, readings, report versions, critical results and deliveries."""
+"""Orders, studies, readings, report versions, critical results and deliveries.
+
+Long, since it holds every table of the main road; there is nothing in it but declarations.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from sqlalchemy import Computed, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from worklist.tables.base import Base, Key, Sorted, Thing
+from worklist.tables.base import Base, Json, Key, Sorted, Thing
 from worklist.tables.patients import Patient
 from worklist.tables.places import Center, Endpoint, Institution, Procedure
 
@@ -47,6 +50,9 @@ class Order(Thing):
     scheduled_date: Mapped[str] = mapped_column(default="")  # DA, local; empty: a walk-in, "today" until performed
     scheduled_time: Mapped[str] = mapped_column(default="")  # TM, local
     note: Mapped[str] = mapped_column(default="")  # what the requester was last told (returned, cancel refused)
+    specimens: Mapped[list[Any]] = mapped_column(default=list)  # what an OML said of them, see facts.SpecimenSaid
+    steps: Mapped[list[Any]] = mapped_column(default=list)  # what an OMI said of its steps, see facts.StepSaid
+    told_at: Mapped[datetime | None]  # when the newest request that was applied came in
     placed_at: Mapped[datetime]
     institution: Mapped[Institution] = relationship(lazy="joined")
     patient: Mapped[Patient] = relationship(lazy="joined")
@@ -54,8 +60,10 @@ class Order(Thing):
     __table_args__ = (
         UniqueConstraint("placer_issuer", "placer_number"),
         Index("ix_order_worklist", "institution_id", "state", "scheduled_date"),
+        Index("ix_order_institution", "institution_id", "id"),
         Index("ix_order_study_instance_uid", "study_instance_uid"),
         Index("ix_order_state", "state"),
+        Index("ix_order_placer_number", "placer_number"),
     )
 
 
@@ -79,6 +87,7 @@ class Study(Thing):
     sent_requests: Mapped[list[Any]] = mapped_column(default=list)  # [[accession, study uid, procedure id, step id]]
     link_reason: Mapped[str] = mapped_column(default="")  # code: why it is not matched
     link_params: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    coerced: Mapped[bool] = mapped_column(default=False)  # shown as our patient's: what the bytes say was corrected
     modality: Mapped[str] = mapped_column(default="")
     body_part: Mapped[str] = mapped_column(default="")
     description: Mapped[str] = mapped_column(default="")
@@ -93,6 +102,8 @@ class Study(Thing):
     )
     instances: Mapped[int] = mapped_column(default=0)  # held and shown
     expected: Mapped[int | None]  # listed by completed procedure steps, None where no device said
+    measured: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # {SOP Instance UID of an ECG: {name: value}}
+    proposed_images: Mapped[list[Any]] = mapped_column(default=list)  # [(SOP Instance UID, frame from 1)] to print
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
     complete_at: Mapped[datetime | None]
@@ -100,6 +111,7 @@ class Study(Thing):
     __table_args__ = (
         UniqueConstraint("institution_id", "study_instance_uid"),
         Index("ix_study_link", "link"),
+        Index("ix_study_device", "device_id", "last_at"),
         Index("ix_study_arrival", "arrival"),
         # Lists of images are walked from the newest day backwards.
         Index("ix_study_day", "study_date", "id"),
@@ -139,6 +151,15 @@ class Series(Thing):
         Index("ix_series_uid", "series_instance_uid"),
         Index("ix_series_modality", "modality", "study_id"),
     )
+
+
+class Original(Base):
+    """The file that an object was made of, as a cart wrote it."""
+
+    __tablename__ = "original"
+    instance_id: Mapped[str] = mapped_column(Key, ForeignKey("instance.id"), primary_key=True)
+    store_key: Mapped[str]
+    name: Mapped[str]  # as the cart called it: shown, never used as a path
 
 
 class Instance(Thing):
@@ -219,6 +240,14 @@ class Reading(Thing):
     asked_by_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reading.id"), index=True)  # of a consultation
     note: Mapped[str] = mapped_column(default="")  # why it was returned, sent back or closed
     created_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]  # since when the present holder has it
+    assigned_id: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"), index=True)  # by hand, or the expert
+    ready_at: Mapped[datetime | None]  # when its turnaround began to run: all images there, again after a return
+    signed_at: Mapped[datetime | None]  # of its first final report
+    turnaround_minutes: Mapped[int | None]  # from ready to signed, in the center's working time where that counts
+    image_grade: Mapped[str] = mapped_column(default="")  # A, B, C, rejected (甲乙丙废)
+    image_grade_reason: Mapped[str] = mapped_column(default="")
+    graded_by_id: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"))
     center: Mapped[Center] = relationship(lazy="joined")
     institution: Mapped[Institution] = relationship(lazy="joined")
     patient: Mapped[Patient | None] = relationship(lazy="joined")
@@ -226,6 +255,9 @@ class Reading(Thing):
         Index("ix_reading_list", "center_id", "state", "rank", "due_at", "id"),
         Index("ix_reading_institution", "institution_id", "state"),
         Index("ix_reading_holder", "holder_id", "held_until"),
+        Index("ix_reading_signed", "center_id", "signed_at"),
+        Index("ix_reading_created", "center_id", "created_at"),
+        Index("ix_reading_made", "center_id", "id"),
     )
 
 
@@ -270,8 +302,65 @@ class ReportVersion(Thing):
     document_sha256: Mapped[str] = mapped_column(default="")
     instances: Mapped[list[Any]] = mapped_column(default=list)  # [(SOP Instance UID, SHA-256)] as seen at signing
     key_images: Mapped[list[Any]] = mapped_column(default=list)  # [(SOP Instance UID, frame from 1)] that are printed
+    measurements: Mapped[list[Any]] = mapped_column(Json, default=list)  # facts.Measurement, in the order of showing
+    template_id: Mapped[str | None] = mapped_column(Key, ForeignKey("report_template.id"))
+    values: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # of the template's fields
+    warnings: Mapped[list[Any]] = mapped_column(Json, default=list)  # those that the writer saw and overruled
     verification_code: Mapped[str] = mapped_column(default="", index=True)  # of an issued version: what /verify takes
-    __table_args__ = (UniqueConstraint("reading_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("reading_id", "number"),
+        Index("ix_report_version_signed", "signed_at"),
+        Index("ix_report_version_writer", "writer_id", "id"),
+    )
+
+
+class Submission(Thing):
+    """The words of a draft at the moment it changed hands: submitted, sent back, signed. It never changes.
+
+    The writer sees from these what the review made of their words.
+    """
+
+    __tablename__ = "submission"
+    version_id: Mapped[str] = mapped_column(Key, ForeignKey("report_version.id"))
+    verb: Mapped[str]  # submit, send back, issue preliminary, sign
+    by_id: Mapped[str] = mapped_column(Key, ForeignKey("user.id"))
+    at: Mapped[datetime]
+    revision: Mapped[int]
+    findings: Mapped[str] = mapped_column(default="")
+    impression: Mapped[str] = mapped_column(default="")
+    critical: Mapped[str] = mapped_column(default="")
+    remark: Mapped[str] = mapped_column(default="")
+    seen_at: Mapped[datetime | None]  # by the writer
+    __table_args__ = (
+        Index("ix_submission_version", "version_id", "at"),
+        Index(
+            "ix_submission_unseen",
+            "version_id",
+            sqlite_where=text("seen_at IS NULL"),
+            postgresql_where=text("seen_at IS NULL"),
+        ),
+    )
+
+
+class CaseReturn(Thing):
+    """A case was returned to its township. `reason` is one of worklist.rules.returns, `words` the message with it."""
+
+    __tablename__ = "case_return"
+    reading_id: Mapped[str] = mapped_column(Key, ForeignKey("reading.id"), index=True)
+    center_id: Mapped[str] = mapped_column(Key, ForeignKey("center.id"))
+    institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"))
+    reason: Mapped[str]
+    words: Mapped[str] = mapped_column(default="")
+    faults: Mapped[list[Any]] = mapped_column(Json, default=list)  # [{"code", "params"}] that Huren itself found
+    by_id: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"))  # None: Huren itself
+    at: Mapped[datetime]
+    answer: Mapped[str] = mapped_column(default="")  # what the township said to it
+    answered_by: Mapped[str] = mapped_column(default="")
+    answered_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index("ix_case_return_center", "center_id", "at"),
+        Index("ix_case_return_institution", "institution_id", "at"),
+    )
 
 
 class LateImages(Thing):
@@ -292,14 +381,20 @@ class CriticalResult(Thing):
 
     __tablename__ = "critical_result"
     state: Mapped[str]
-    reading_id: Mapped[str] = mapped_column(Key, ForeignKey("reading.id"), index=True)
+    reading_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reading.id"), index=True)  # none of a drill
+    center_id: Mapped[str | None] = mapped_column(Key, ForeignKey("center.id"))  # whose drill it is
     institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"), index=True)  # who must answer
     patient_id: Mapped[str | None] = mapped_column(Key, ForeignKey("patient.id"))
     words: Mapped[str]
+    item_id: Mapped[str | None] = mapped_column(Key, ForeignKey("critical_item.id"))  # of the center's list
+    tier: Mapped[str] = mapped_column(default="critical")  # facts.TIERS: its ladder
+    is_drill: Mapped[bool] = mapped_column(default=False)  # an exercise: never part of the figures
+    verified_by: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"))  # the second person, where one is asked
+    verified_at: Mapped[datetime | None]
     marked_by: Mapped[str] = mapped_column(Key, ForeignKey("user.id"))
     marked_at: Mapped[datetime]
     notified_at: Mapped[datetime | None]
-    step: Mapped[int] = mapped_column(default=0)  # of the ladder: 0 page, 1 ordering doctor, 2 on-duty list
+    step: Mapped[int] = mapped_column(default=0)  # of the ladder: 0 page, 1 the township's doctors, 2… on call
     escalate_at: Mapped[datetime | None]
     called: Mapped[list[Any]] = mapped_column(default=list)  # whom the ladder has named so far, as shown
     answered_by: Mapped[str] = mapped_column(default="")  # a name: by telephone it need not be a user
@@ -308,24 +403,51 @@ class CriticalResult(Thing):
     answer_way: Mapped[str] = mapped_column(default="")  # page, telephone
     disposition: Mapped[str] = mapped_column(default="")
     closed_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_critical_result_state", "state"),)
+    __table_args__ = (Index("ix_critical_result_state", "state"), Index("ix_critical_result_marked", "marked_at"))
 
 
 class Delivery(Thing):
-    """One issued version on its way to one endpoint."""
+    """One issued version, or the news of an order (`kind` order status), on its way to one endpoint.
+
+    A version that was recognised instead of a new examination goes out once more (`kind` recognised), for the order
+    that it serves and under that order's identity.
+    """
 
     __tablename__ = "delivery"
     state: Mapped[str]
-    version_id: Mapped[str] = mapped_column(Key, ForeignKey("report_version.id"), index=True)
-    reading_id: Mapped[str] = mapped_column(Key, ForeignKey("reading.id"), index=True)
+    kind: Mapped[str] = mapped_column(default="report")  # report, order status, recognised
+    version_id: Mapped[str | None] = mapped_column(Key, ForeignKey("report_version.id"), index=True)  # not of a status
+    reading_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reading.id"), index=True)  # of a report
+    order_id: Mapped[str | None] = mapped_column(Key, ForeignKey("order.id"), index=True)  # not of a report
+    order_state: Mapped[str] = mapped_column(default="")  # the state that is told
     endpoint_id: Mapped[str] = mapped_column(Key, ForeignKey("endpoint.id"))
     institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"))
     control_id: Mapped[str] = mapped_column(unique=True)
     attempts: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(default="")
+    error_params: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what `last_error` is about, and their words
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
     endpoint: Mapped[Endpoint] = relationship(lazy="joined")
-    __table_args__ = (UniqueConstraint("version_id", "endpoint_id"), Index("ix_delivery_state", "state"))
+    __table_args__ = (
+        Index("ix_delivery_state", "state", "id"),
+        Index(
+            "ix_delivery_report",
+            "version_id",
+            "endpoint_id",
+            unique=True,
+            sqlite_where=text("kind = 'report'"),
+            postgresql_where=text("kind = 'report'"),
+        ),
+        Index(
+            "ix_delivery_recognised",
+            "version_id",
+            "endpoint_id",
+            "order_id",
+            unique=True,
+            sqlite_where=text("kind = 'recognised'"),
+            postgresql_where=text("kind = 'recognised'"),
+        ),
+    )

@@ -113,6 +113,16 @@ def test_objects_without_their_uids_are_refused(tag: int, bad: bytes) -> None:
     assert refused.value.params["tag"] == f"{tag:08X}"
 
 
+@pytest.mark.parametrize("tag", [0x00080018, 0x0020000D, 0x00100020])
+def test_an_object_with_two_identities_is_refused(tag: int) -> None:
+    same = header() + element(tag, "UI", b"1.9\0") + element(tag, "UI", b"1.9\0")
+    with pytest.raises(BadInput, match="said_twice") as refused:
+        read_object(same, EXPLICIT)
+    assert refused.value.params["tag"] == f"{tag:08X}"
+    once = header(without=(tag,)) + element(tag, "UI", b"1.9\0")
+    assert read_object(once + element(tag, "UI", b"1.9\0"), EXPLICIT) == read_object(once, EXPLICIT)
+
+
 def nested(levels: int, undefined: bool) -> bytes:
     inner = b""
     for _ in range(levels):

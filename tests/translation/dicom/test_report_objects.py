@@ -17,6 +17,7 @@ from worklist.facts import (
     CoveredOrder,
     Filing,
     Letterhead,
+    Measurement,
     PatientFacts,
     PersonName,
     ReportText,
@@ -28,6 +29,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 US = "1.2.840.10008.5.1.4.1.1.3.1"  # multi-frame
 SIGNED = datetime(2026, 3, 2, 2, 30, 15, tzinfo=UTC)
 PDF = b"%PDF-1.7 \xe4\xb8\xad odd"
+TWELVE_LEAD = "1.2.840.10008.5.1.4.1.1.9.1.1"
 RARE = "䶮㛃镕堃"
 
 
@@ -74,6 +76,19 @@ REPORT = SignedReport(
     key_images=(("1.2.5.1.2", 1), ("1.2.5.2.1", 3)),
     verification_code="0123456789ABCDEF",
     head=Letterhead("ch01", "县人民医院", "County Hospital"),
+)
+
+
+ECG_FILING = replace(FILING, seen=(seen("5", "1", 1, TWELVE_LEAD), seen("5", "2", 1)))
+ECG = replace(
+    REPORT,
+    modality="ECG",
+    key_images=(),
+    measurements=(
+        Measurement("heart rate", 75, "/min", "device"),
+        Measurement("QTc interval", 421, "ms", "reader", "Fridericia"),
+        Measurement("T axis", -12, "deg", "device"),
+    ),
 )
 
 
@@ -201,11 +216,48 @@ HOSTILE = "O'Brien\\^=\x07<script>" + "长" * 300
             replace(FILING, sex="X", birth_date="196001", name=PersonName(), patient_id=HOSTILE),
             id="hostile order, poor identity",
         ),
+        pytest.param(ECG, ECG_FILING, id="ECG"),
+        pytest.param(replace(ECG, measurements=(), observed_at=None), ECG_FILING, id="ECG without numbers"),
     ],
 )
 def test_dciodvfy_finds_no_error(report: SignedReport, filing: Filing, tmp_path: Path) -> None:
     assert complaints(write_structured_report(report, filing), tmp_path) == []
     assert complaints(write_encapsulated_pdf(report, filing, PDF), tmp_path) == []
+
+
+def item(ds: Dataset, *codes: str) -> Dataset:
+    """The item at the end of a way of concept codes."""
+    for code in codes:
+        ds = next(one for one in ds.ContentSequence if one.ConceptNameCodeSequence[0].CodeValue == code)
+    return ds
+
+
+def test_an_ecg_has_its_numbers_and_its_recordings() -> None:
+    ds = opened(write_structured_report(ECG, ECG_FILING))
+    assert ds.ConceptNameCodeSequence[0].CodeValue == "28010-7"
+    recorded = item(ds, "55111-9")
+    assert item(recorded, "122146").DateTime == "20260302013000+0000"
+    waves = [one for one in recorded.ContentSequence if one.ValueType == "WAVEFORM"]
+    assert [w.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for w in waves] == ["1.2.5.1.1"]
+    numbers = item(ds, "122144", "122158").ContentSequence
+    said = [
+        (
+            one.ConceptNameCodeSequence[0].CodeValue,
+            int(one.MeasuredValueSequence[0].NumericValue),
+            one.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue,
+            item(one, "370129005").ConceptCodeSequence[0].CodeValue,
+        )
+        for one in numbers
+    ]
+    assert said == [
+        ("2:16016", 75, "/min", "DEVICE"),
+        ("2:15876", 421, "ms", "READER"),
+        ("2:16136", -12, "deg", "DEVICE"),
+    ]
+    assert item(numbers[1], "111001").ConceptCodeSequence[0].CodeValue == "122732"
+    assert item(ds, "122145", "271921002").TextValue.startswith("第一行")
+    assert item(ds, "55112-7", "55112-7").TextValue == "未见明显异常。"
+    assert item(ds, "CRITICAL", "CRITICAL").TextValue == "脑出血"
 
 
 def test_a_large_study_is_no_burden() -> None:

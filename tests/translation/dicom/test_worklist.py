@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,11 @@ from pydicom.dataset import Dataset
 from pynetdicom.dsutils import decode as pynetdicom_decode
 from pynetdicom.dsutils import encode as pynetdicom_encode
 
+from interfaces.dicom.charset import decode, label
 from interfaces.dicom.elements import read_dataset
 from interfaces.dicom.fields import Fields
-from interfaces.dicom.worklist import read_worklist_query, write_worklist_item
-from tests.translation.dicom.samples import EXPLICIT, IMPLICIT, element, sequence
+from interfaces.dicom.worklist import asked_keys, read_worklist_query, write_worklist_item
+from tests.translation.dicom.samples import BIG_ENDIAN, EXPLICIT, IMPLICIT, element, sequence
 from worklist.errors import BadInput
 from worklist.facts import PatientFacts, PersonName, WorklistItem, WorklistQuery
 
@@ -165,17 +167,18 @@ def test_broken_identifiers_are_read_and_answered_or_refused(data: st.DataObject
     try:
         identifier = read_dataset(bytes(raw), syntax)
         read_worklist_query(identifier)
-        answer = write_worklist_item(ITEM, identifier, character_set="GB18030")
+        sent = wire(ITEM, identifier, "GB18030")
     except BadInput:
         return
-    assert Fields(read_dataset(wire(answer), EXPLICIT)).text(0x00100020) == "P1"
+    assert Fields(read_dataset(sent, EXPLICIT)).text(0x00100020) == "P1"
 
 
-def wire(answer: Dataset, syntax: str = EXPLICIT) -> bytes:
-    """What pynetdicom sends for `answer`."""
-    raw = pynetdicom_encode(answer, syntax == IMPLICIT, True)
-    assert raw is not None
-    return raw
+def wire(
+    item: WorklistItem, requested: Dataset, character_set: str, syntax: str = EXPLICIT, extras: Sequence[str] = ()
+) -> bytes:
+    """The answer as it goes out."""
+    asked_for = asked_keys(requested, extras)
+    return write_worklist_item(item, asked_for, character_set=character_set, transfer_syntax=syntax)[0]
 
 
 def values(raw: bytes, syntax: str = EXPLICIT) -> Fields:
@@ -195,7 +198,7 @@ class TestAnswer:
     )
     @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
     def test_the_bytes_on_the_wire(self, character_set: str, label: bytes, name: bytes, syntax: str) -> None:
-        raw = wire(write_worklist_item(ITEM, asked(), character_set=character_set), syntax)
+        raw = wire(ITEM, asked(), character_set, syntax)
         assert element(0x00080005, "CS", label.strip(), syntax) in raw
         assert element(0x00100010, "PN", name.strip(), syntax) in raw
 
@@ -204,14 +207,14 @@ class TestAnswer:
         item = replace(ITEM, patient=PatientFacts(name=PersonName("王昞")), procedure_name="昞")
         assert "昞".encode("gbk")[1:] == b"\\"
         for character_set in ("GBK", "GB18030"):
-            raw = wire(write_worklist_item(item, asked(), character_set=character_set))
+            raw = wire(item, asked(), character_set)
             assert element(0x00100010, "PN", "=王昞".encode("gbk")) in raw
             assert element(0x00321060, "LO", "昞".encode("gbk")) in raw
 
     @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
     def test_every_requested_key_comes_back(self, syntax: str) -> None:
         requested = asked(step(t00400006=b"", t00400010=b"", t00400011=b"", t00400012=b"", t00400008=b""))
-        found = values(wire(write_worklist_item(ITEM, requested, character_set="UTF-8"), syntax), syntax)
+        found = values(wire(ITEM, requested, "UTF-8", syntax), syntax)
         assert {int(tag) for tag in found.dataset.keys()} >= {*KEYS, 0x00321064}  # noqa: SIM118
         back = next(found.items(0x00400100)).dataset
         wanted = {0x00400006, 0x00400010, 0x00400011, 0x00400012, 0x00400008}
@@ -221,7 +224,7 @@ class TestAnswer:
 
     def test_values(self) -> None:
         requested = asked(step(t00400008=b"", t00400007=b""))
-        found = values(wire(write_worklist_item(ITEM, requested, character_set="UTF-8")))
+        found = values(wire(ITEM, requested, "UTF-8"))
         assert found.text(0x00080050) == "HR0000000001"
         assert found.name(0x00100010) == ITEM.patient.name
         assert (found.text(0x00100020), found.text(0x00100021)) == ("P1", "TOWN1")
@@ -241,7 +244,7 @@ class TestAnswer:
         assert back.text(0x00400007) == "颅脑平扫"
 
     def test_what_a_device_must_have_comes_unasked(self) -> None:
-        found = values(wire(write_worklist_item(ITEM, Dataset(), character_set="GB18030")))
+        found = values(wire(ITEM, Dataset(), "GB18030"))
         for tag in (0x00080005, 0x00080050, 0x00100010, 0x00100020, 0x0020000D, 0x00401001):
             assert found.text(tag), f"{tag:08X}"
         back = next(found.items(0x00400100))
@@ -249,35 +252,76 @@ class TestAnswer:
             assert back.text(tag), f"{tag:08X}"
 
     def test_an_ascii_device_gets_pinyin_and_codes(self) -> None:
-        found = values(wire(write_worklist_item(ITEM, asked(), character_set="ASCII")))
+        found = values(wire(ITEM, asked(), "ASCII"))
         assert 0x00080005 not in found.dataset
         assert found.name(0x00100010) == PersonName("", "Wang^XiaoDong")
         assert found.text(0x00321060) == "CT-HEAD"
         assert found.text(0x00080080) == ""
 
-    def test_a_name_that_a_device_cannot_show_at_all_is_refused(self) -> None:
-        item = replace(ITEM, patient=PatientFacts(name=PersonName("王小东")))
-        with pytest.raises(BadInput, match="unencodable_text"):
-            write_worklist_item(item, asked(), character_set="ASCII")
+    @pytest.mark.parametrize(
+        ("name", "character_set", "shown", "trouble"),
+        [
+            (PersonName("王小东"), "ASCII", "ORDER^HR0000000001", "worklist_name_as_number"),
+            (PersonName("王小东"), "ISO_IR 100", "ORDER^HR0000000001", "worklist_name_as_number"),
+            (PersonName("王小东", "Wang^XiaoDong"), "ASCII", "Wang^XiaoDong", ""),
+            (PersonName("朱^镕", "Zhu^Rong"), "ISO 2022 IR 58", "Zhu^Rong", "worklist_name_in_letters"),
+            (PersonName("朱^镕"), "ISO 2022 IR 58", "ORDER^HR0000000001", "worklist_name_as_number"),
+            (PersonName("王^䶮", "Wang^Yan"), "GBK", "Wang^Yan", "worklist_name_in_letters"),
+            (PersonName("王^㛃", "Wang^Jie"), "GBK", "Wang^Jie", "worklist_name_in_letters"),
+            (PersonName("王^𠮷"), "GBK", "ORDER^HR0000000001", "worklist_name_as_number"),
+            (PersonName("王=东", "Wang^Dong"), "UTF-8", "Wang^Dong", "worklist_name_in_letters"),
+            (PersonName("王^堃"), "GBK", "=王^堃", ""),
+            (PersonName("王^䶮㛃𠮷"), "GB18030", "=王^䶮㛃𠮷", ""),
+            (PersonName("王^䶮㛃𠮷"), "UTF-8", "=王^䶮㛃𠮷", ""),
+            (PersonName(), "GB18030", "", ""),
+        ],
+    )
+    def test_a_name_is_told_as_it_is_or_in_letters_or_as_the_order_s_number(
+        self, name: PersonName, character_set: str, shown: str, trouble: str
+    ) -> None:
+        item = replace(ITEM, patient=PatientFacts(name=name))
+        raw, why = write_worklist_item(item, asked_keys(asked()), character_set=character_set, transfer_syntax=EXPLICIT)
+        name_as_sent = values(raw).raw(0x00100010)
+        assert decode(name_as_sent, label(character_set), name=True).strip() == shown
+        assert b"?" not in raw
+        assert why == trouble
+
+    @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
+    def test_pynetdicom_writes_the_same_bytes(self, syntax: str) -> None:
+        raw = wire(ITEM, asked(step(t00400008=b"", t00400007=b"")), "ASCII", syntax)
+        again = pynetdicom_encode(read_dataset(raw, syntax), syntax == IMPLICIT, syntax != BIG_ENDIAN)
+        assert again == raw
+
+    def test_what_a_device_insists_on_comes_unasked_and_with_its_value(self) -> None:
+        extras = ("00100030", "00102160", "00400100.00400007", "00400100.00400008", "00321064")
+        found = values(wire(ITEM, Dataset(), "GB18030", extras=extras))
+        assert found.plain(0x00100030) == "19800101"
+        assert 0x00102160 in found.dataset  # we do not know it: empty
+        assert found.text(0x00102160) == ""
+        assert next(found.items(0x00321064)).text(0x00080100) == "CT-HEAD"
+        back = next(found.items(0x00400100))
+        assert back.text(0x00400007) == "颅脑平扫"
+        assert next(back.items(0x00400008)).text(0x00080104) == "颅脑平扫"
+        assert 0x00400007 not in found.dataset
 
     def test_descriptions_are_cut_and_numbers_are_not(self) -> None:
         item = replace(ITEM, procedure_name="颅" * 80, placer_number="9" * 70)
-        found = values(wire(write_worklist_item(item, asked(), character_set="UTF-8")))
+        found = values(wire(item, asked(), "UTF-8"))
         assert found.text(0x00321060) == "颅" * 64
         assert found.text(0x00402016) == ""
         for field, longest in (("accession_number", 16), ("scheduled_step_id", 16), ("patient_id", 64)):
             changed: dict[str, Any] = {field: "9" * (longest + 1)}
             with pytest.raises(BadInput, match="value_too_long"):
-                write_worklist_item(replace(ITEM, **changed), asked(), character_set="UTF-8")
+                wire(replace(ITEM, **changed), asked(), "UTF-8")
 
     def test_nothing_is_invented(self) -> None:
         item = replace(ITEM, patient=PatientFacts(name=PersonName("无名氏")), priority="ROUTINE", reason="")
-        found = values(wire(write_worklist_item(item, asked(), character_set="UTF-8")))
+        found = values(wire(item, asked(), "UTF-8"))
         assert (found.plain(0x00100030), found.plain(0x00100040)) == ("", "")
         assert found.name(0x00100010) == PersonName("无名氏")
 
     def test_private_keys_come_back_empty(self) -> None:
         requested = read_dataset(element(0x00090010, "LO", b"X") + element(0x00091001, "LO", b"y"), EXPLICIT)
-        found = values(wire(write_worklist_item(ITEM, requested, character_set="UTF-8")))
+        found = values(wire(ITEM, requested, "UTF-8"))
         assert found.text(0x00091001) == ""
         assert 0x00091001 in found.dataset

@@ -8,9 +8,18 @@ import pytest
 
 from interfaces.hl7v2.message import parse
 from interfaces.hl7v2.orders import read_order_message
-from interfaces.hl7v2.patients import read_patient_message
+from interfaces.hl7v2.patients import read_patient_messages
 from worklist.errors import BadInput
-from worklist.facts import Identifier, OrderMessage, OrderRequest, PatientFacts, PatientMessage, PersonName
+from worklist.facts import (
+    Identifier,
+    OrderMessage,
+    OrderRequest,
+    PatientFacts,
+    PatientMessage,
+    PersonName,
+    StepSaid,
+    VisitSaid,
+)
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -148,6 +157,7 @@ def test_omg_with_its_timing_and_imaging_segments() -> None:
         "HUREN_MR",
     )
     assert request.patient_class == "E"
+    assert request.steps == (StepSaid("RP1", "SPS1", "MR", location="MR ROOM"),)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +341,7 @@ def test_long_and_hostile_text_stays_text() -> None:
 @pytest.mark.parametrize("event", ["A01", "A04", "A08"])
 def test_patients(event: str) -> None:
     raw = sample("adt-a08.hl7").replace(b"A08", event.encode())
-    patient = read_patient_message(parse(raw))
+    (patient,) = read_patient_messages(parse(raw))
     assert patient == PatientMessage(
         header=patient.header,
         event=event,
@@ -344,18 +354,19 @@ def test_patients(event: str) -> None:
             phone="0728-3250000",
             address="1 Main St",
         ),
-        visit_number="V0001",
+        visit=VisitSaid(number="V0001", patient_class="O", location="W1^^^T1"),
         facility_fields={"MSH-4": "T1", "PV1-3.4": "T1"},
     )
 
 
 def test_without_evn_the_time_of_the_message_counts() -> None:
     raw = b"\r".join(line for line in sample("adt-a08.hl7").split(b"\r") if not line.startswith(b"EVN"))
-    assert read_patient_message(parse(raw)).event_at == "20261122100000"
+    (patient,) = read_patient_messages(parse(raw))
+    assert patient.event_at == "20261122100000"
 
 
 def test_other_patient_events_are_refused() -> None:
-    for event in (b"A40", b"A03", b""):
+    for event in (b"A34", b"A05", b""):
         with pytest.raises(BadInput) as refusal:
-            read_patient_message(parse(sample("adt-a08.hl7").replace(b"ADT^A08", b"ADT^" + event)))
+            read_patient_messages(parse(sample("adt-a08.hl7").replace(b"ADT^A08", b"ADT^" + event)))
         assert refusal.value.code == "message_type_unsupported"

@@ -21,6 +21,7 @@ from worklist.facts import (
     Addressee,
     CoveredOrder,
     Identifier,
+    Measurement,
     PatientFacts,
     PersonName,
     ReportStatus,
@@ -123,6 +124,31 @@ def test_who_when_and_for_whom() -> None:
     assert [obr.get(32), obr.get(32, 1, 2), obr.get(33), obr.get(33, 1, 2)] == ["li", "李四", "zhang", "张三"]
     assert [obx.get(3), obx.get(8), obx.get(14)] == ["CRITICAL", "AA", "20261122095959+0800"]
     assert [s.get(8) for s in message.all("OBX")][:2] == ["", ""]
+
+
+MEASURED = (
+    Measurement("heart rate", 75, "/min", "device"),
+    Measurement("QTc interval", 421, "ms", "reader", "Bazett"),
+    Measurement("P axis", -12, "deg", "device"),
+)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_numbers_of_an_ecg_are_coded_in_every_version(version: str) -> None:
+    raw = write(replace(REPORT, measurements=MEASURED), version)
+    parse_message(raw.decode(), validation_level=VALIDATION_LEVEL.STRICT, find_groups=True).validate()
+    numbers = [obx for obx in parse(raw).all("OBX") if obx.get(2) == "NM"]
+    assert [tuple(obx.raw(n) for n in (3, 5, 6, 11)) for obx in numbers[:3]] == [
+        ("8867-4^Heart rate^LN", "75", "/min^^UCUM", "F"),
+        ("8636-3^Q-T interval corrected^LN", "421", "ms^^UCUM", "F"),
+        ("8626-4^P wave axis^LN", "-12", "deg^^UCUM", "F"),
+    ]
+    assert [obx.raw(17) for obx in numbers[:2]] == [
+        "DEVICE^as the device measured^99HUREN",
+        "READER^as the reader measured^99HUREN~122730^Bazett QTc Algorithm^DCM",
+    ]
+    assert len(numbers) == len(MEASURED) * len(REPORT.orders)
+    assert [obx.get(1) for obx in parse(raw).all("OBX")][:6] == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_what_is_not_known_is_not_written() -> None:

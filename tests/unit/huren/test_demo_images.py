@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.dsutils import decode, encode
 
 from huren.demo import images, phantoms
 from interfaces.dicom.objects import read_object
-from interfaces.dicom.worklist import write_worklist_item
+from interfaces.dicom.worklist import asked_keys, write_worklist_item
 from worklist.facts import ObjectFacts, PatientFacts, PersonName, WorklistItem
 
 AT = datetime(2026, 3, 1, 17, 30, tzinfo=UTC)  # the second of March in China
@@ -55,8 +56,10 @@ def picked(character_set: str = "GB18030") -> images.Picked:
     step = Dataset()
     step.ScheduledProcedureStepDescription = ""
     keys.ScheduledProcedureStepSequence = [step]
-    answer = write_worklist_item(ITEM, keys, character_set=character_set)
-    return images.picked_from(decode(BytesIO(on_the_wire(answer)), False, True), AT)
+    answer, _trouble = write_worklist_item(
+        ITEM, asked_keys(keys), character_set=character_set, transfer_syntax=ExplicitVRLittleEndian
+    )
+    return images.picked_from(decode(BytesIO(answer), False, True), AT)
 
 
 def facts(ds: Dataset) -> ObjectFacts:

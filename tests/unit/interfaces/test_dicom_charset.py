@@ -244,3 +244,34 @@ def test_what_is_written_is_read_back(text: str, target: str) -> None:
 def test_reading_never_raises(raw: bytes, specific: list[str], assumed: str) -> None:
     assert isinstance(decode(raw, specific, assumed), str)
     read_name(raw, specific, assumed)
+
+
+GROUPS = st.lists(st.text("王李朱䶮㛃镕堃𠮷小东·", min_size=1, max_size=4), min_size=1, max_size=3).map("^".join)
+
+
+@given(GROUPS, st.sampled_from(["UTF-8", "GB18030", "GBK", "ISO 2022 IR 58"]))
+def test_a_name_that_is_written_whole_is_read_back_and_any_other_comes_in_letters(name: str, target: str) -> None:
+    said = PersonName(name, "Wang^Yan")
+    raw = write_name(said, target)
+    assert b"?" not in raw
+    shown = read_name(raw, label(target))
+    try:
+        encode(name, target)
+    except BadInput:
+        assert shown == PersonName("", "Wang^Yan")
+    else:
+        assert shown == said
+
+
+@given(GROUPS)
+def test_ir_58_designates_again_after_each_delimiter(name: str) -> None:
+    """PS3.5 6.1.2.5.3: `^`, `=` and the backslash end the reach of an escape."""
+    common = "".join(c if c in "王李朱小东^" else "张" for c in name)
+    raw = write_name(PersonName(common, "Zhang"), "ISO 2022 IR 58")
+    pieces = raw.split(b"=")[1].split(b"^")
+    assert len(pieces) == common.count("^") + 1
+    assert all(piece.startswith(b"\x1b$)A") and piece.count(b"\x1b") == 1 for piece in pieces)
+    # Each piece says by itself what it is, as several values in one element need it.
+    assert [decode(piece, IR_58, name=True) for piece in pieces] == common.split("^")
+    two = encode(common, "ISO 2022 IR 58") + b"\\" + encode(common, "ISO 2022 IR 58")
+    assert decode(two, IR_58, name=True) == f"{common}\\{common}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from interfaces.hl7v2.message import MAX_FIELDS, MAX_SEGMENTS, fingerprint, parse, peek_header
 from interfaces.hl7v2.orders import read_order_message
-from interfaces.hl7v2.patients import read_patient_message
+from interfaces.hl7v2.patients import read_patient_messages
 from worklist.errors import BadInput
 
 MSH = b"MSH|^~\\&|HIS|T1|HUREN|C|20261122101010||ORM^O01^ORM_O01|42|P|2.4|||AL|NE||UNICODE UTF-8"
@@ -218,7 +218,7 @@ def read_everything(raw: bytes, default: str) -> None:
         message = parse(raw, default)
     except BadInput:
         return
-    for read in (read_order_message, read_patient_message):
+    for read in (read_order_message, read_patient_messages):
         try:
             read(message)
         except BadInput:

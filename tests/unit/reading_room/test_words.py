@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
+from reading_room.error_words import error_text
 from reading_room.labels import problem
-from reading_room.words import DEFAULT_LANGUAGE, LANGUAGE_COOKIE, Words, error_text, language_of
+from reading_room.words import DEFAULT_LANGUAGE, LANGUAGE_COOKIE, Words, language_of
 from worklist.people import Actor
 
 

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from worklist.documents import from_canonical, to_canonical
 from worklist.errors import Broken
-from worklist.facts import CoveredOrder, Identifier, Letterhead, PatientFacts, PersonName, ReportText, SignedReport
+from worklist.facts import (
+    CoveredOrder,
+    Identifier,
+    Letterhead,
+    Measurement,
+    PatientFacts,
+    PersonName,
+    ReportText,
+    SignedReport,
+)
 
 REPORT = SignedReport(
     report_id="r1",
@@ -33,6 +42,7 @@ REPORT = SignedReport(
     signed_at=datetime(2026, 3, 2, 1, 30, 0, 123456, tzinfo=UTC),
     observed_at=None,
     instances=(("1.2.3", "ab"), ("1.2.4", "cd")),
+    measurements=(Measurement("QTc interval", 421, "ms", "reader", "Bazett"),),
 )
 
 

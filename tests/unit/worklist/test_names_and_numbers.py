@@ -9,7 +9,7 @@ import pytest
 
 from worklist.actions.configuration import uscc_is_valid
 from worklist.actions.numbering import _is_uid
-from worklist.actions.orders import _scheduled
+from worklist.actions.order_fields import scheduled
 from worklist.actions.patients import contradicts, main_identifier, scoped
 from worklist.errors import BadInput
 from worklist.facts import Identifier, PatientFacts, PersonName, Sex
@@ -132,7 +132,7 @@ def test_ids_are_opaque_and_grow_with_time() -> None:
 )
 def test_a_scheduled_time_is_local_to_the_institution(stamp: str, expected: tuple[str, str]) -> None:
     township = Institution(code="TS01", timezone="Asia/Shanghai", created_at=datetime(2026, 1, 1, tzinfo=UTC))
-    assert _scheduled(stamp, township) == expected
+    assert scheduled(stamp, township) == expected
 
 
 def test_the_check_digit_of_a_social_credit_code() -> None:

@@ -96,6 +96,9 @@ def test_the_usual_time_limits(priority: str, minutes: int) -> None:
 def test_a_procedures_own_limit_comes_first() -> None:
     assert due_at(CASE.at, {"STAT": 30}, "STAT") == CASE.at + timedelta(minutes=30)
     assert due_at(CASE.at, {"STAT": 30}, "ROUTINE") == CASE.at + timedelta(minutes=240)
+    assert due_at(CASE.at, {}, "STAT", discipline="ecg") == CASE.at + timedelta(minutes=10)
+    assert due_at(CASE.at, {}, "ROUTINE", discipline="ecg") == CASE.at + timedelta(minutes=30)
+    assert due_at(CASE.at, {"STAT": 5}, "STAT", discipline="ecg") == CASE.at + timedelta(minutes=5)
 
 
 def test_the_most_urgent_of_several() -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from reading_room.documents.checking import Checked, check_pdf, said_version
 from reading_room.documents.paper import render
-from reading_room.documents.seal import Seal, Seals
+from reading_room.documents.seal import Seals
+from reading_room.documents.signer import Signer
 from tests.sheets import CODE, PAGE, REPORT
 from tests.unit.reading_room.documents.test_seal import own_seal
 from worklist.errors import BadInput
@@ -30,13 +31,13 @@ def seals(tmp_path_factory: pytest.TempPathFactory) -> Seals:
 
 
 @pytest.fixture(scope="module")
-def seal(seals: Seals) -> Seal:
+def seal(seals: Seals) -> Signer:
     return seals.of("01k0hospital", "云岭县人民医院")
 
 
 @pytest.fixture(scope="module")
-def sealed(seal: Seal) -> bytes:
-    return seal.sign(render(REPORT, verify_url=PAGE, trial=True), "E2611220001 v1", NOW)
+def sealed(seal: Signer) -> bytes:
+    return seal.seal(render(REPORT, verify_url=PAGE, trial=True), "E2611220001 v1", NOW)
 
 
 def _code(data: bytes, trusted: list[x509.Certificate]) -> str:
@@ -51,12 +52,12 @@ def _contents(sealed: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def test_a_genuine_file(sealed: bytes, seal: Seal) -> None:
+def test_a_genuine_file(sealed: bytes, seal: Signer) -> None:
     checked = check_pdf(sealed, [seal.certificate])
     assert checked == Checked(seal.certificate, "云岭县人民医院", NOW, CODE, 1)
 
 
-def test_one_altered_byte_anywhere(sealed: bytes, seal: Seal) -> None:
+def test_one_altered_byte_anywhere(sealed: bytes, seal: Signer) -> None:
     chance = random.Random(20261122)
     start, _ = _contents(sealed)
     # Everything from a little before the signature's hex string to the end, the head, and 3,000 places between.
@@ -67,7 +68,7 @@ def test_one_altered_byte_anywhere(sealed: bytes, seal: Seal) -> None:
         assert _code(bytes(altered), [seal.certificate]) in ("pdf_altered", "pdf_not_sealed"), place
 
 
-def test_hex_case_and_padding_count(sealed: bytes, seal: Seal) -> None:
+def test_hex_case_and_padding_count(sealed: bytes, seal: Signer) -> None:
     start, end = _contents(sealed)
     hexed = sealed[start:end]
     for other in (hexed.lower(), hexed[:-3] + b"01>", hexed[:-3] + b" 0>", hexed[:-2] + b">>"):
@@ -75,18 +76,18 @@ def test_hex_case_and_padding_count(sealed: bytes, seal: Seal) -> None:
         assert _code(sealed[:start] + other + sealed[end:], [seal.certificate]) == "pdf_altered"
 
 
-def test_bytes_more_or_less(sealed: bytes, seal: Seal) -> None:
+def test_bytes_more_or_less(sealed: bytes, seal: Signer) -> None:
     trusted = [seal.certificate]
     for other in (sealed + b"\n", sealed + b"x", b"\n" + sealed, sealed[:-1], sealed[1:], sealed * 2):
         assert _code(other, trusted) == "pdf_altered"
 
 
-def test_the_seal_taken_off(sealed: bytes, seal: Seal) -> None:
+def test_the_seal_taken_off(sealed: bytes, seal: Signer) -> None:
     assert _code(render(REPORT, verify_url=PAGE, trial=True), [seal.certificate]) == "pdf_altered"
 
 
 @pytest.mark.parametrize("change", ["unsigned attribute", "version"])
-def test_another_encoding_of_the_same_signature(change: str, sealed: bytes, seal: Seal) -> None:
+def test_another_encoding_of_the_same_signature(change: str, sealed: bytes, seal: Signer) -> None:
     """Both leave the signature mathematically valid."""
     start, end = _contents(sealed)
     container = cms.ContentInfo.load(bytes.fromhex(sealed[start + 1 : end - 1].decode()))
@@ -107,8 +108,8 @@ def test_somebody_elses_seal(sealed: bytes, seals: Seals) -> None:
     assert _code(sealed, []) == "pdf_seal_unknown"
 
 
-def test_signed_again_on_top(sealed: bytes, seal: Seal, seals: Seals) -> None:
-    again = seals.of("01k0other", "x").sign(sealed.replace(b"HurenSeal", b"HurenSeax"), "again", NOW)
+def test_signed_again_on_top(sealed: bytes, seal: Signer, seals: Seals) -> None:
+    again = seals.of("01k0other", "x").seal(sealed.replace(b"HurenSeal", b"HurenSeax"), "again", NOW)
     assert _code(again, [seal.certificate]) == "pdf_seal_unknown"
 
 
@@ -116,7 +117,7 @@ def test_a_chain_is_checked_byte_by_byte_too(tmp_path: Path) -> None:
     (tmp_path / "01k0hospital.pem").write_bytes(own_seal(rsa.generate_private_key(65537, 2048)))
     seals = Seals(tmp_path)
     seal = seals.of("01k0hospital", "")
-    sealed = seal.sign(render(REPORT, verify_url=PAGE, trial=False), "", NOW)
+    sealed = seal.seal(render(REPORT, verify_url=PAGE, trial=False), "", NOW)
     assert check_pdf(sealed, seals.certificates()).certificate == seal.certificate
     assert _code(sealed, [seal.certificate]) == "pdf_seal_unknown"
     start, end = _contents(sealed)
@@ -126,7 +127,7 @@ def test_a_chain_is_checked_byte_by_byte_too(tmp_path: Path) -> None:
         assert _code(bytes(altered), seals.certificates()) in ("pdf_altered", "pdf_seal_unknown"), place
 
 
-def test_too_large(seal: Seal) -> None:
+def test_too_large(seal: Signer) -> None:
     assert _code(b"%PDF-1.7" + bytes(21 * 1024 * 1024), [seal.certificate]) == "pdf_too_large"
 
 
@@ -159,7 +160,7 @@ def test_rubbish_in_the_form_of_a_seal(inner: bytes, der: bool) -> None:
 
 
 @given(data=st.data())
-def test_a_container_with_random_bytes_changed(data: st.DataObject, sealed: bytes, seal: Seal) -> None:
+def test_a_container_with_random_bytes_changed(data: st.DataObject, sealed: bytes, seal: Signer) -> None:
     start, end = _contents(sealed)
     inner = bytearray.fromhex(sealed[start + 1 : end - 1].decode())
     for _ in range(data.draw(st.integers(1, 8))):

@@ -19,7 +19,7 @@ from worklist.facts import Letterhead, PatientFacts, ReportStatus, ReportText, S
 
 
 def _data(issued: SignedReport, mark: Mark = "", *, trial: bool = True) -> dict[str, object]:
-    return paper._data(issued, (), fonts(), verify_url=PAGE, trial=trial, mark=mark)
+    return paper._data(issued, (), fonts(), paper.ACROSS, verify_url=PAGE, trial=trial, mark=mark)
 
 
 def _fields(issued: SignedReport) -> dict[str, str]:

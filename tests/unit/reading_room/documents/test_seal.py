@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from reading_room.documents.checking import check_pdf
 from reading_room.documents.paper import render
-from reading_room.documents.seal import KEY_BITS, Seals
+from reading_room.documents.seal import KEY_BITS, Seal, Seals
 from tests.sheets import PAGE, REPORT
 from worklist.errors import Broken
 
@@ -73,6 +73,7 @@ def test_a_trial_seal(tmp_path: Path) -> None:
     seals = Seals(tmp_path)
     seal = seals.of("01k0hospital", "云岭县人民医院")
     assert seal.trial
+    assert isinstance(seal, Seal)
     assert seal.key.key_size == KEY_BITS == 3072
     assert seals.of("01k0hospital", "云岭县人民医院") is seal
     assert seals.of("01k0other", "清溪镇中心卫生院").certificate != seal.certificate
@@ -83,11 +84,11 @@ def test_the_operators_own_seal_wins_and_old_sheets_stay_genuine(tmp_path: Path)
     seals = Seals(tmp_path)
     old = seals.of("01k0hospital", "云岭县人民医院")
     pdf = render(REPORT, verify_url=PAGE, trial=True)
-    before = old.sign(pdf, "v1", NOW)
+    before = old.seal(pdf, "v1", NOW)
     (tmp_path / "01k0hospital.pem").write_bytes(own_seal(rsa.generate_private_key(65537, 2048)))
     own = seals.of("01k0hospital", "云岭县人民医院")
     assert not own.trial
-    after = own.sign(pdf, "v1", NOW)
+    after = own.seal(pdf, "v1", NOW)
     assert check_pdf(before, seals.certificates()).certificate == old.certificate
     assert check_pdf(after, seals.certificates()).certificate == own.certificate
 

@@ -1,0 +1,5 @@
+"""`python -m huren.cli`."""
+
+from huren.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Keeping what was entrusted to us when the machine is lost: backup, restore, reconciliation, and the full export."""

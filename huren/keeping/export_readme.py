@@ -1,0 +1,302 @@
+"""The README of a full export: every file and every column, in two languages.
+
+It is read by whoever gets the data, perhaps years later and without Huren, so its texts stand here and not in the
+catalogues of the pages. The module is long because it is one table.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from worklist.queries.exporting import TABLES
+
+Language = Literal["en", "zh_CN"]
+
+FILES: Final[dict[str, tuple[str, str]]] = {
+    "register/NAME.csv": (
+        "A table for a spreadsheet: UTF-8 with byte order mark, commas, one row a line (RFC 4180). A text that a "
+        "spreadsheet would take for a formula has an apostrophe in front.",
+        "供电子表格打开的表：UTF-8（带 BOM），逗号分隔，每行一条（RFC 4180）。会被当成公式的文字前加一个撇号。",
+    ),
+    "register/NAME.jsonl": (
+        "The same rows exactly as they are, one JSON object a line, for programs.",
+        "同样的记录，原样，每行一个 JSON 对象，供程序读取。",
+    ),
+    "dicom/CODE/PATIENT/STUDY/": (
+        "The images of one study as a DICOM medium (PS3.10): DICOMDIR, and the objects that it names. Patient and "
+        "study are those that the study was linked to. OTHERS holds objects that a DICOMDIR cannot name. index.csv "
+        "says which file holds which SOP Instance UID. In the folder's name other characters are replaced by _.",
+        "一次检查的影像，按 DICOM 介质（PS3.10）存放：DICOMDIR 及其列出的对象；患者信息以关联后的为准。"
+        "OTHERS 中是无法列入 DICOMDIR 的对象。index.csv 说明每个 SOP Instance UID 在哪个文件。"
+        "文件夹名中的特殊字符以 _ 代替。",
+    ),
+    "reports/CODE/ACCESSION-READING/vN.json": (
+        "Version N of a report, as it was signed: canonical JSON (sorted keys, UTF-8), the bytes that were hashed.",
+        "报告第 N 版，签发时的规范化 JSON（键排序，UTF-8），即计算摘要的原始字节。",
+    ),
+    "reports/CODE/ACCESSION-READING/vN.pdf": (
+        "The same as a sealed PDF/A (PAdES). Check it with any PDF reader, or with: huren verify --keys.",
+        "同一版本的签章 PDF/A（PAdES）。可用任何 PDF 阅读器或 huren verify --keys 验证。",
+    ),
+    "reports/CODE/ACCESSION-READING/vN.sr.dcm, vN.pdf.dcm": (
+        "The same as a DICOM Structured Report and as an Encapsulated PDF; final versions only.",
+        "同一版本的 DICOM 结构化报告和封装 PDF；仅正式版本有。",
+    ),
+    "originals/CODE/STUDY/SOP.*, originals/CODE/uploads/": (
+        "Files that objects in dicom/ were made of, byte for byte: what carts wrote, under the object's SOP Instance "
+        "UID, and pictures and papers that people handed in.",
+        "dicom/ 中部分对象的原始文件：心电车写出的文件（以 SOP Instance UID 命名），以及人员上传的图片和文书。",
+    ),
+    "messages/YYYY-MM/SEQ.hl7": (
+        "An HL7 v2 message as it came or went, byte for byte; SEQ.answer.hl7 is what was answered.",
+        "收到或发出的 HL7 v2 消息原始字节；SEQ.answer.hl7 为应答。",
+    ),
+    "set-aside/ID/": (
+        "Bytes that came in and could not be used; the reason is in register/set_aside.",
+        "收到但无法使用的数据；原因见 register/set_aside。",
+    ),
+    "keys.json": (
+        "Public keys of the seals (JSON Web Key Set), with which huren verify --keys checks everything in reports/.",
+        "签章公钥（JSON Web Key Set）：huren verify --keys 用它核验 reports/ 中的全部文件。",
+    ),
+    "problems.csv": ("What could not be taken out, and why.", "未能导出的内容及原因。"),
+    "manifest.jsonl": (
+        "Path, size in bytes and SHA-256 of every other file, one a line. Written last: without it the export is not "
+        "complete.",
+        "其余每个文件的路径、字节数和 SHA-256，每行一个。最后写入：没有它即导出未完成。",
+    ),
+}
+
+TABLES_SAID: Final[dict[str, tuple[str, str]]] = {
+    "institutions": ("Members of the consortium.", "医共体成员单位。"),
+    "people": ("Users; no passwords.", "用户；不含密码。"),
+    "patients": ("One person as one institution knows them.", "患者：一个人在一家机构的记录。"),
+    "patient_numbers": ("Numbers of patients, each with its issuer.", "患者编号及其发号机构。"),
+    "patient_documents": ("Numbers of identity documents.", "证件号码。"),
+    "orders": ("Requests, one row for each procedure.", "申请单，每个检查项目一行。"),
+    "studies": ("Studies as they were received.", "收到的检查。"),
+    "study_orders": ("Which orders a study serves.", "检查与申请单的对应。"),
+    "objects": ("DICOM objects, also our own documents of reports.", "DICOM 对象，含本系统生成的报告文档。"),
+    "readings": ("The work of making one report.", "诊断任务：一份报告的工作过程。"),
+    "reading_orders": ("Which orders a reading covers.", "诊断任务与申请单的对应。"),
+    "reports": ("Every version of every report.", "每份报告的每个版本。"),
+    "report_documents": ("Documents of issued versions.", "已签发版本的文档。"),
+    "register_of_versions": (
+        "One row for each issued version, chained: digest = SHA-256 of the digest of the row before, a line feed, and "
+        "said, in UTF-8. Check it with: huren verify --register register/register_of_versions.jsonl. With one "
+        "institution alone the chain has gaps.",
+        "每个已签发版本一行，首尾相链：digest = SHA-256（上一行的 digest + 换行符 + said，UTF-8）。可用 huren verify "
+        "--register register/register_of_versions.jsonl 核验。只导出一家机构时链不连续。",
+    ),
+    "register_stamps": (
+        "What a time stamping authority said of a digest of that chain (RFC 3161).",
+        "时间戳机构对该链某一 digest 的时间戳（RFC 3161）。",
+    ),
+    "report_prints": ("Who printed a version.", "打印记录。"),
+    "critical_results": ("Critical results and how they were answered.", "危急值及其处理过程。"),
+    "outside_results": ("Results of other systems, as they were sent.", "外部系统发来的结果。"),
+    "recognitions": (
+        "Existing results offered instead of a new examination, and the answers.",
+        "检查前推荐互认的已有结果及答复。",
+    ),
+    "deliveries": ("Reports and order states on their way to hospital systems.", "向医院系统发送的报告与申请状态。"),
+    "messages": ("HL7 messages; their bytes are in messages/.", "HL7 消息；原始字节在 messages/。"),
+    "set_aside": ("What could not be used, and what became of it.", "搁置的内容及处理结果。"),
+    "history": ("Every change of a state.", "所有状态变化。"),
+    "audit": (
+        "Who did or saw what, with the chain. digest = SHA-256 of the digest of the link before and the row as JSON "
+        "(seq, at, actor, actor_id, action, thing, thing_id, institution_id, patient_id, address, why, detail; sorted "
+        "keys, no spaces, UTF-8). With one institution alone the chain has gaps.",
+        "审计记录及链。digest = SHA-256（前一环的 digest + 本行 JSON：seq、at、actor、actor_id、action、thing、"
+        "thing_id、institution_id、patient_id、address、why、detail；键排序，无空格，UTF-8）。只导出一家机构时链不连续。",
+    ),
+}
+
+COLUMNS: Final[dict[str, tuple[str, str]]] = {
+    "id": ("our own key of the row", "本系统内部编号"),
+    "seq": ("number in the order of writing", "写入顺序号"),
+    "code": ("code", "代码"),
+    "name": ("name", "名称"),
+    "level": ("village, township, county, city", "级别：村、乡镇、县、市"),
+    "uscc": ("unified social credit code", "统一社会信用代码"),
+    "parent": ("code of the institution above", "上级机构代码"),
+    "timezone": ("IANA time zone", "时区"),
+    "phone": ("telephone", "电话"),
+    "address": ("address", "地址"),
+    "login": ("login name", "登录名"),
+    "institution": ("code of the institution", "机构代码"),
+    "enabled": ("whether the person may sign in", "是否启用"),
+    "created_at": ("made at", "建立时间"),
+    "person_id": ("rows with the same value are one person", "相同值为同一个人"),
+    "merged_into_id": ("the patient that this one was merged into", "合并到的患者"),
+    "name_alphabetic": ("name in Latin letters", "拼音姓名"),
+    "sex": ("F, M, O or empty", "性别：F、M、O 或空"),
+    "birth_date": ("birth date, YYYYMMDD", "出生日期 YYYYMMDD"),
+    "is_alias": ("an unknown patient's alias", "是否为无名氏"),
+    "patient_id": ("key in patients", "患者（patients.id）"),
+    "issuer": ("who issued the number", "发号方"),
+    "value": ("the number", "编号"),
+    "kind": ("kind", "类型"),
+    "country": ("country", "国家"),
+    "number": ("number", "编号或序号"),
+    "state": ("state", "状态"),
+    "placer_issuer": ("who issued the placer number", "申请方编号的发号方"),
+    "placer_number": ("the sender's number of the order", "申请方编号"),
+    "accession_number": ("accession number", "检查号（Accession Number）"),
+    "study_instance_uid": ("Study Instance UID", "Study Instance UID"),
+    "patient_value": ("patient's number as the order named it", "申请单上的患者编号"),
+    "patient_issuer": ("issuer of that number", "该编号的发号方"),
+    "procedure_code": ("code of the procedure as sent", "检查项目代码（原样）"),
+    "procedure_text": ("its words as sent", "检查项目名称（原样）"),
+    "priority": ("STAT, URGENT, ROUTINE", "优先级"),
+    "clinical_information": ("clinical information", "临床信息"),
+    "reason": ("reason", "原因"),
+    "ordering_doctor": ("ordering doctor", "申请医生"),
+    "laterality": ("side", "侧别"),
+    "patient_class": ("HL7 table 0004: outpatient, inpatient …", "患者类别（HL7 表 0004）"),
+    "visit_number": ("visit number", "就诊号"),
+    "location": ("ward or place", "病区或位置"),
+    "scheduled_date": ("planned date, YYYYMMDD local", "预约日期（当地）"),
+    "scheduled_time": ("planned time, HHMMSS local", "预约时间（当地）"),
+    "placed_at": ("placed at", "申请时间"),
+    "link": ("how it was matched with an order", "与申请单的匹配方式"),
+    "arrival": ("arriving, complete", "到达状态"),
+    "coerced": ("the patient in the images was corrected", "影像中的患者信息是否已更正"),
+    "sent_patient_id": ("Patient ID as sent", "影像中原来的患者编号"),
+    "sent_issuer": ("its issuer as sent", "其发号方"),
+    "sent_name": ("name as sent", "影像中原来的姓名"),
+    "modality": ("modality", "设备类型"),
+    "body_part": ("body part", "部位"),
+    "description": ("description", "描述"),
+    "study_date": ("date as in the images, YYYYMMDD", "检查日期（影像中）"),
+    "study_time": ("time as in the images", "检查时间（影像中）"),
+    "instances": ("number of objects", "对象数"),
+    "first_at": ("first object received at", "首个对象到达时间"),
+    "last_at": ("last object received at", "最后对象到达时间"),
+    "study_id": ("key in studies", "检查（studies.id）"),
+    "order_id": ("key in orders", "申请单（orders.id）"),
+    "by": ("by whom", "操作人"),
+    "at": ("at", "时间"),
+    "series_instance_uid": ("Series Instance UID", "Series Instance UID"),
+    "sop_instance_uid": ("SOP Instance UID", "SOP Instance UID"),
+    "sop_class_uid": ("SOP Class UID", "SOP Class UID"),
+    "transfer_syntax_uid": ("Transfer Syntax UID", "Transfer Syntax UID"),
+    "frames": ("number of frames", "帧数"),
+    "size": ("bytes of the file as it was received", "收到时的文件字节数"),
+    "sha256": (
+        "SHA-256 of the file as received; in dicom/ it differs where the patient was corrected",
+        "收到时文件的 SHA-256；患者信息更正后 dicom/ 中的文件与之不同",
+    ),
+    "said": ("what the row says of the version, as JSON", "该版本的登记内容（JSON）"),
+    "previous": ("digest of the row before", "上一行的 digest"),
+    "stamped_at": ("time of the time stamp", "时间戳时间"),
+    "token": ("TimeStampToken, DER in base64", "TimeStampToken（DER，base64）"),
+    "version_id": ("key in reports", "报告版本（reports.id）"),
+    "received_at": ("received at", "接收时间"),
+    "center_id": ("the center that read it", "诊断中心"),
+    "ready_at": ("ready to be read at", "可诊断时间"),
+    "signed_at": ("signed at", "签发时间"),
+    "turnaround_minutes": ("minutes from ready to signed", "从可诊断到签发的分钟数"),
+    "image_grade": ("image quality: A, B, C, rejected", "影像质量：甲、乙、丙、废片"),
+    "reading_id": ("key in readings", "诊断任务（readings.id）"),
+    "status": ("as issued: preliminary, final, corrected …", "签发状态"),
+    "writer": ("who wrote it", "书写医师"),
+    "signer": ("who signed it", "签发医师"),
+    "findings": ("findings", "影像所见"),
+    "impression": ("impression", "诊断意见"),
+    "critical": ("critical result named in it", "危急值"),
+    "document_sha256": ("SHA-256 of vN.json", "vN.json 的 SHA-256"),
+    "verification_code": ("code printed for verification", "验证码"),
+    "marked": ("watermark", "水印"),
+    "words": ("words", "内容"),
+    "is_drill": ("an exercise", "是否演练"),
+    "marked_by": ("who marked it", "标记人"),
+    "marked_at": ("marked at", "标记时间"),
+    "notified_at": ("announced at", "通知时间"),
+    "answered_by": ("who answered", "应答人"),
+    "answered_at": ("answered at", "应答时间"),
+    "read_back": ("what was read back", "复述内容"),
+    "answer_way": ("page, telephone", "应答方式"),
+    "disposition": ("what was done", "处置"),
+    "closed_at": ("closed at", "结束时间"),
+    "observed_at": ("time of observation as sent", "检查时间（原样）"),
+    "reported_at": ("time of the report as sent", "报告时间（原样）"),
+    "author": ("author as sent", "报告人（原样）"),
+    "lines": ("its lines, as JSON", "各行内容（JSON）"),
+    "superseded_by_id": ("the row that replaced it", "替代它的记录"),
+    "item": ("item of the rules of recognition", "互认项目"),
+    "serves": ("how far it serves: images, report", "互认范围：影像、报告"),
+    "taken_at": ("examined at", "检查时间"),
+    "serves_until": ("until when it serves", "互认有效期至"),
+    "offered_at": ("offered at", "推荐时间"),
+    "adopted": ("what was adopted: images, report", "采用内容：影像、报告"),
+    "refusal": ("code of the reason for a new examination", "不予互认原因代码"),
+    "refusal_words": ("reason in words", "不予互认说明"),
+    "patient_told": ("whether the patient was told", "是否告知患者"),
+    "challenge": ("what a manager asked about the refusal", "管理者质询内容"),
+    "challenged_at": ("asked at", "质询时间"),
+    "endpoint": ("where it goes", "接收方"),
+    "control_id": ("MSH-10", "消息控制号（MSH-10）"),
+    "attempts": ("tries", "尝试次数"),
+    "acknowledged_at": ("acknowledged at", "确认时间"),
+    "direction": ("in, out", "方向"),
+    "device": ("the sending device", "发送设备"),
+    "sending_application": ("MSH-3", "发送应用（MSH-3）"),
+    "sending_facility": ("MSH-4", "发送机构（MSH-4）"),
+    "outcome": ("what became of it", "处理结果"),
+    "answer_code": ("AA, AE, AR …", "应答代码"),
+    "delivery_id": ("key in deliveries", "发送任务（deliveries.id）"),
+    "message_id": ("key in messages", "消息（messages.id）"),
+    "params": ("details, as JSON", "细节（JSON）"),
+    "store_keys": ("names of its files in set-aside/, as JSON", "在 set-aside/ 中的文件（JSON）"),
+    "machine": ("which kind of thing changed", "对象类型"),
+    "thing_id": ("its key", "对象编号"),
+    "source": ("state before", "变化前状态"),
+    "verb": ("what was done", "动作"),
+    "target": ("state after", "变化后状态"),
+    "actor": ("by whom", "操作人"),
+    "actor_id": ("their key in people", "操作人（people.id）"),
+    "why": ("why", "原因"),
+    "action": ("what was done or seen", "行为"),
+    "thing": ("kind of thing", "对象类型"),
+    "institution_id": ("key in institutions", "机构（institutions.id）"),
+    "detail": ("details, as JSON", "细节（JSON）"),
+    "link ": ("number of the link of the chain", "链环序号"),
+    "digest": ("the link's digest", "链环摘要"),
+}
+"""What each column means, by its name; one name means one thing in every table, but for those in `OTHERWISE`."""
+
+OTHERWISE: Final[dict[tuple[str, str], str]] = {("audit", "link"): "link "}
+
+
+def readme(language: Language) -> str:
+    """The whole text."""
+    which = 0 if language == "en" else 1
+    lines = [*HEAD[which], ""]
+    for path, said in FILES.items():
+        lines += [path, f"    {said[which]}", ""]
+    lines += [REGISTER[which], ""]
+    for table in TABLES:
+        lines += [f"register/{table.name}.csv, .jsonl", f"    {TABLES_SAID[table.name][which]}"]
+        for column in table.columns:
+            lines.append(f"    {column:22} {COLUMNS[OTHERWISE.get((table.name, column), column)][which]}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+HEAD: Final = (
+    (
+        "Full export of Huren",
+        "",
+        "All times are UTC in ISO 8601 unless a column says otherwise. Everything is in open formats: CSV, JSON,",
+        "DICOM, PDF, HL7 v2. It holds the data of patients: guard it. What was changed while the export ran may be in",
+        "it or not; at the end of a contract stop the doors first. Passwords, tokens and keys are not in it.",
+    ),
+    (
+        "互认系统全量导出",
+        "",
+        "除另有说明外，时间均为 UTC（ISO 8601）。全部为开放格式：CSV、JSON、DICOM、PDF、HL7 v2。",
+        "内含患者数据，请妥善保管。导出过程中发生的变更可能未包含；合同终止时请先停止各接口。不含密码、令牌和密钥。",
+    ),
+)
+REGISTER: Final = ("The register", "登记表")

@@ -1,0 +1,325 @@
+"""Mutual recognition: results that serve instead of a new examination, the answer, the rules, the numbers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from gateway.http import Acting, Served
+from reading_room import recognition_words
+from reading_room.api.access import Looking
+from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Line, Listed, PathId, Plain, Remark, Word
+from reading_room.words import Words, language_of
+from worklist.actions import recognising, recognition_rules
+from worklist.errors import BadInput
+from worklist.queries import recognition as found
+from worklist.queries import recognition_rules as set_up
+from worklist.queries.recognition import Count
+from worklist.queries.recognition_rules import QualificationRow
+from worklist.queries.views import Recognised
+from worklist.rules import recognition
+from worklist.rules.recognition_starter import REASONS
+
+router = APIRouter(tags=["recognition"], responses=REFUSALS)
+
+
+class BecauseOut(BaseModel):
+    """One step of the reasoning."""
+
+    code: str
+    speaks_for: bool = Field(description="False: this alone forbids recognition.")
+    params: dict[str, Any]
+    message: str = Field(description="For a person, in their language.")
+
+
+class OfferOut(BaseModel):
+    """An existing result. Times are UTC."""
+
+    id: str = Field(description="Names the offer in an answer; empty where the result is not recognised.")
+    recognised: bool
+    outcome: str = Field(description="images: read anew; report: the report may be adopted; empty: neither.")
+    duty: str = Field(description="must or may be accepted; empty: neither.")
+    until: datetime | None = Field(description="The last moment at which it serves.")
+    marks: list[str] = Field(description="Such as 鄂HR; empty where institution or item lack their assessment.")
+    item: str = Field(description="Of the rules.")
+    procedure_code: str
+    procedure: str
+    procedure_en: str
+    institution: str = Field(description="Where it was examined.")
+    taken_at: datetime | None = Field(description="When it was examined; null: nobody knows.")
+    age_days: int | None = Field(description="Whole days since then.")
+    reported_at: datetime | None
+    report_status: str
+    report_id: str = Field(description="For `/api/reports`; open to the caller while it is offered.")
+    study_ids: list[str] = Field(description="For `/studies` and `/dicom-web/held`.")
+    because: list[BecauseOut]
+
+
+class ReasonOut(BaseModel):
+    """Why one may examine anew."""
+
+    code: str
+    name: str
+    name_en: str
+    refuses: bool = Field(description="Counts as a refusal.")
+
+
+class OffersOut(BaseModel):
+    """What there is, the newest first, and the reasons for examining anew all the same."""
+
+    items: list[OfferOut]
+    reasons: list[ReasonOut]
+
+
+class AnswerIn(Body):
+    """The answer to an offer."""
+
+    id: Id = Field(description="Of the offer.")
+    answer: Literal["accepted", "declined"]
+    adopted: Literal["", "images", "report"] = Field("", description="Accepted: how far. Empty: as far as it serves.")
+    reason: Word = Field("", description="Declined: a code of `reasons`.")
+    words: Remark = Field("", description="Declined: needed for the code 6.")
+    patient_told: bool = Field(False, description="Declined: the patient knows why they are examined anew.")
+    order_id: Id | None = Field(
+        None, description="The order in question. Accepted without one: an order is placed for the chart."
+    )
+
+
+class AnsweredOut(BaseModel):
+    """What became of an offer."""
+
+    id: str
+    state: str
+    order_id: str
+    order_status: str
+    accession_number: str
+
+
+class RulesIn(Body):
+    """A new version of the rules."""
+
+    rules: dict[str, Any]
+    effective_from: datetime | None = Field(None, description="With a zone; null: now.")
+    note: Line = ""
+    base: int | None = Field(None, ge=0, description="The newest version that its author saw.")
+
+
+class RulesOut(BaseModel):
+    """A version of the rules; number 0 are those that the program begins with."""
+
+    number: int
+    effective_from: datetime | None
+    note: str
+    made_by: str
+    made_at: datetime | None
+    rules: dict[str, Any]
+
+
+class QualificationIn(Body):
+    """A quality assessment that was passed. Days are YYYYMMDD, and both count."""
+
+    institution_id: Word = ""
+    item: Word = Field("", description="Of the rules; empty: the institution as a whole.")
+    mark: Word = Field("", description="As it is printed.")
+    region: Word = Field("", description="Begins the GB/T 2260 codes of where it counts; empty: everywhere.")
+    valid_from: Word = ""
+    valid_to: Word = Field("", description="Empty: no end.")
+    note: Line = ""
+
+
+class ChallengeIn(Body):
+    """What a manager asks about a refusal."""
+
+    words: Remark
+
+
+Near = Annotated[datetime, Query(description="With a zone.")]
+
+
+@router.get("/recognition")
+def get_offers(
+    request: Request,
+    web: Served,
+    by: Acting,
+    patient: Annotated[str, Query(min_length=1, max_length=64, description="Huren's id of the patient."), Plain],
+    procedure: Annotated[str, Query(min_length=1, max_length=64, description="A code of the catalogue."), Plain],
+    laterality: Literal["", "L", "R", "B"] = "",
+) -> OffersOut:
+    """Results that may serve instead of a new examination of a patient whom the caller's institution knows.
+
+    What is recognised is offered, on record, and open to the caller for twelve hours.
+    """
+    now = web.clock()
+    words = Words(language_of(request, by))
+    offers = web.database.write(lambda s: recognising.offer(s, by, patient, procedure, now, laterality))
+    return OffersOut(
+        items=[_offer(o, words, now) for o in offers],
+        reasons=[ReasonOut(code=r.code, name=r.name, name_en=r.name_en, refuses=r.refuses) for r in REASONS],
+    )
+
+
+@router.post("/recognition")
+def answer_offer(web: Served, by: Acting, body: AnswerIn) -> AnsweredOut:
+    """Take an offered result, or say why a new examination is needed."""
+    now = web.clock()
+    if body.answer == "accepted":
+        order = web.database.write(
+            lambda s: _accepted(
+                recognising.accept(s, by, body.id, now, adopted=body.adopted, order_id=body.order_id or "")
+            )
+        )
+        return AnsweredOut(
+            id=body.id, state="accepted", order_id=order[0], order_status=order[1], accession_number=order[2]
+        )
+    web.database.write(
+        lambda s: recognising.decline(
+            s,
+            by,
+            body.id,
+            body.reason,
+            now,
+            words=body.words,
+            patient_told=body.patient_told,
+            order_id=body.order_id or "",
+        )
+    )
+    return AnsweredOut(id=body.id, state="declined", order_id=body.order_id or "", order_status="", accession_number="")
+
+
+@router.get("/recognition/refusals")
+def get_refusals(
+    web: Served, by: Looking, since: Near, until: Near, after: After = "", limit: Limit = 50
+) -> Listed[Recognised]:
+    """Refusals of that time, the newest first; for managers."""
+    _require_zone(since, until)
+    items = web.database.read(lambda s: found.declined(s, by, since, until, after=after, limit=limit))
+    return Listed(items, items[-1].id if len(items) == limit else "")
+
+
+@router.get("/recognition/figures")
+def get_figures(web: Served, by: Looking, since: Near, until: Near) -> Listed[Count]:
+    """Offers of that time by institution, item, state and reason; for managers."""
+    _require_zone(since, until)
+    return Listed(web.database.read(lambda s: found.counts(s, by, since, until)))
+
+
+@router.post("/recognition/{recognition_id}/challenge")
+def challenge_refusal(web: Served, by: Acting, recognition_id: PathId, body: ChallengeIn) -> AnsweredOut:
+    """A manager asks about a refusal, on record."""
+    now = web.clock()
+    web.database.write(lambda s: recognising.challenge(s, by, recognition_id, body.words, now))
+    return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
+
+
+@router.get("/recognition/rules")
+def get_rules(web: Served, by: Looking) -> Listed[RulesOut]:
+    """All versions of the rules, the newest first; for managers and the PACS admin."""
+    versions = web.database.read(lambda s: set_up.versions(s, by))
+    return Listed([_rules(v) for v in versions])
+
+
+@router.post("/recognition/rules", status_code=201)
+def add_rules(web: Served, by: Acting, body: RulesIn) -> RulesOut:
+    """Make a new version of the rules: none is ever changed."""
+    now = web.clock()
+    if body.effective_from is not None:
+        _require_zone(body.effective_from)
+
+    def work(session: Any) -> RulesOut:
+        row = recognition_rules.save_rules(
+            session, by, body.rules, now, effective_from=body.effective_from, note=body.note, base=body.base
+        )
+        return next(_rules(v) for v in set_up.versions(session, by) if v.number == row.number)
+
+    return web.database.write(work)
+
+
+@router.post("/recognition/rules/try")
+def try_rules(web: Served, by: Acting, body: RulesIn) -> set_up.Tried:
+    """What these rules would have said of the newest orders, beside what those in force say. Nothing is kept."""
+    now = web.clock()
+    rules = recognition.read(body.rules)
+    return web.database.read(lambda s: set_up.tried(s, by, rules, now))
+
+
+@router.get("/qualifications")
+def get_qualifications(web: Served, by: Looking) -> Listed[QualificationRow]:
+    """Who passed which quality assessment; for managers and the PACS admin."""
+    return Listed(web.database.read(lambda s: set_up.qualifications(s, by)))
+
+
+@router.post("/qualifications", status_code=201)
+def add_qualification(web: Served, by: Acting, body: QualificationIn) -> QualificationRow:
+    """Note a quality assessment."""
+    return _save(web, by, body, None)
+
+
+@router.put("/qualifications/{qualification_id}")
+def change_qualification(web: Served, by: Acting, qualification_id: PathId, body: QualificationIn) -> QualificationRow:
+    """Change what is noted; a field that is left out stays as it is."""
+    return _save(web, by, body, qualification_id)
+
+
+def _save(web: Served, by: Acting, body: QualificationIn, id: str | None) -> QualificationRow:
+    now = web.clock()
+
+    def work(session: Any) -> QualificationRow:
+        row = recognition_rules.save_qualification(session, by, body.given(), now, id)
+        return next(q for q in set_up.qualifications(session, by) if q.id == row.id)
+
+    return web.database.write(work)
+
+
+def _require_zone(*times: datetime) -> None:
+    if any(t.tzinfo is None for t in times):
+        raise BadInput("times_wrong")
+
+
+def _accepted(order: Any) -> tuple[str, str, str]:
+    return order.id, order.state, order.accession_number
+
+
+def _rules(version: found.Rules) -> RulesOut:
+    return RulesOut(
+        number=version.number,
+        effective_from=version.effective_from,
+        note=version.note,
+        made_by=version.made_by,
+        made_at=version.made_at,
+        rules=recognition.as_json(version.rules),
+    )
+
+
+def _offer(offer: recognising.Offer, words: Words, now: datetime) -> OfferOut:
+    result, verdict = offer.result, offer.result.verdict
+    return OfferOut(
+        id=offer.id,
+        recognised=verdict.recognised,
+        outcome=verdict.outcome,
+        duty=verdict.duty,
+        until=verdict.until,
+        marks=list(verdict.marks),
+        item=verdict.item,
+        procedure_code=result.procedure_code,
+        procedure=result.procedure,
+        procedure_en=result.procedure_en,
+        institution=result.institution,
+        taken_at=result.taken_at,
+        age_days=(now - result.taken_at).days if result.taken_at is not None else None,
+        reported_at=result.reported_at,
+        report_status=result.report_status,
+        report_id=result.reading_id,
+        study_ids=list(result.study_ids),
+        because=[
+            BecauseOut(
+                code=b.code,
+                speaks_for=b.speaks_for,
+                params=dict(b.params),
+                message=recognition_words.because(words, b.code, b.speaks_for, b.params),
+            )
+            for b in verdict.because
+        ],
+    )

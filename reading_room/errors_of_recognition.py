@@ -1,0 +1,21 @@
+"""Error texts of recognition: offers, answers, rules."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reading_room.words import N_
+
+RECOGNITION: Final[dict[str, str]] = {
+    "no_such_recognition": N_("There is no such offer."),
+    "no_such_qualification": N_("There is no such quality assessment."),
+    "recognition_over": N_("This result serves no more: it is too old, was withdrawn, or is another patient's."),
+    "recognition_for_another_order": N_("The order asks for something else than this result was offered for."),
+    "report_not_adopted": N_("Only images and data of this result serve; its report may not be adopted."),
+    "refusal_reason_unknown": N_("Choose why a new examination is needed."),
+    "refusal_words_missing": N_("Say in words why a new examination is needed."),
+    "recognition_unanswered": N_("There are results that serve. Take one, or say why a new examination is needed."),
+    "not_a_refusal": N_("Only a refusal can be asked about."),
+    "recognition_rules_wrong": N_("These are no rules: the mistake is at {at}."),
+    "recognition_rules_newer": N_("Somebody made newer rules meanwhile. Load them and change those."),
+}

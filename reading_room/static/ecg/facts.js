@@ -1,0 +1,97 @@
+// What the device says, the corrected QT, and the way of both into the report: by a person's key, never by itself.
+import { type } from "../typing.js";
+import * as calipers from "./calipers.js";
+import { Measured } from "./measured.js";
+import { corrected } from "./qt.js";
+
+function pair(term, words) {
+  const name = document.createElement("dt");
+  const value = document.createElement("dd");
+  name.textContent = term;
+  value.textContent = words;
+  return [name, value];
+}
+
+function item(words) {
+  const made = document.createElement("li");
+  made.textContent = words;
+  return made;
+}
+
+export class Facts {
+  constructor(page, words) {
+    this.page = page;
+    this.words = words;
+    this.form = page.querySelector("form.report[data-reading]");
+    this.numbers = new Measured(this.form);
+    this.qt = page.querySelector("[data-qt]");
+    this.rr = page.querySelector("[data-rr]");
+    this.recording = null;
+    for (const field of [this.qt, this.rr]) field.addEventListener("input", () => { this.from(this.words.typed); this.correct(); });
+    for (const button of page.querySelectorAll("[data-suspected]")) button.addEventListener("click", () => this.add("critical", button.dataset.suspected));
+    page.querySelector("[data-take]")?.addEventListener("click", () => this.intoReport());
+  }
+  find(name) {
+    return this.page.querySelector(`[data-${name}]`);
+  }
+
+  measurement(name, value) {
+    const { unit, label } = this.words.kinds[name];
+    return [label, `${Math.round(value)}${unit === "°" ? "" : " "}${unit}`];
+  }
+  show(recording) {
+    this.recording = recording;
+    const { measurements, statements, cart, recorded_at: at } = recording;
+    const rows = Object.entries(measurements).filter(([name]) => this.words.kinds[name]);
+    this.find("measurements").replaceChildren(...rows.flatMap(([name, value]) => pair(...this.measurement(name, value))));
+    if (!rows.length) this.find("measurements").replaceChildren(...pair("—", this.words.nothing));
+    this.find("statements").replaceChildren(...(statements.length ? statements.map(item) : [item(this.words.nothing)]));
+    const device = [cart.manufacturer, cart.model, cart.serial_number].filter(Boolean).join(" ");
+    this.find("about").replaceChildren(
+      ...(at ? pair(this.words.recorded, at.replace("T", " ").slice(0, 19)) : []), ...(device ? pair(this.words.cart, device) : []),
+      ...pair(this.words.rate, `${recording.rhythm.rate} Hz`),
+    );
+    this.numbers.says(measurements);
+    const rr = measurements["RR interval"] ?? (measurements["heart rate"] ? 60000 / measurements["heart rate"] : undefined);
+    this.qt.value = measurements["QT interval"] === undefined ? "" : String(Math.round(measurements["QT interval"]));
+    this.rr.value = rr === undefined ? "" : String(Math.round(rr));
+    this.from(this.qt.value && this.rr.value ? this.words.by_device : "");
+    this.correct();
+  }
+  from(words) {
+    this.find("from").textContent = words;
+  }
+  correct() {
+    const found = corrected(Number(this.qt.value), Number(this.rr.value));
+    this.find("corrected").replaceChildren(...Object.entries(found ?? {}).flatMap(([name, ms]) => pair(name, `${ms} ms`)));
+  }
+  take(what, ms) {
+    if (!ms) return;
+    this[what].value = String(Math.round(ms));
+    this.from(this.words.by_calipers);
+    this.correct();
+  }
+
+  // --- calipers ------------------------------------------------------------------------------------------------
+  said(measure) {
+    return `${measure.from.cell.lead}${this.words.colon}${calipers.said(measure, this.words)}`;
+  }
+  where({ cell, time, microvolts }) {
+    return `${cell.lead}${this.words.colon}${time.toFixed(3)} s · ${(microvolts / 1000).toFixed(2)} mV`;
+  }
+  measured({ measures }) {
+    this.find("measures").replaceChildren(...measures.map((measure) => item(this.said(measure))));
+  }
+
+  // --- the report ----------------------------------------------------------------------------------------------
+  add(name, words) {
+    const field = this.form.elements[name];
+    const held = field.value.trimEnd();
+    if (words && !held.includes(words)) type(field, held.length, field.value.length, held ? `\n${words}` : words);
+  }
+  intoReport() {
+    if (!this.form || !this.recording) return;
+    this.numbers.take();
+    this.add("impression", this.recording.statements.join("\n"));
+  }
+}

@@ -1,0 +1,106 @@
+"""The numbers of an ECG: taken from the device or written by the reader, signed, and the same wherever they go."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hl7apy.consts import VALIDATION_LEVEL
+from hl7apy.parser import parse_message
+
+from interfaces.hl7v2.message import parse
+from interfaces.hl7v2.results import write_report
+from tests import ecgs
+from tests.integration.api_desk import Desk
+from tests.integration.test_ecg_faults import desk as desk  # noqa: PLC0414 - the same county
+from tests.integration.test_ecg_faults import hand_in, order
+from tests.peers.process import installed
+from worklist.actions import users
+from worklist.documents import from_canonical
+from worklist.facts import Addressee, Measurement
+from worklist.people import HUREN
+from worklist.tables import ReportDocument, ReportVersion
+
+GIVEN = [
+    {"name": "QTc interval", "value": 420, "method": "Bazett"},
+    {"name": "heart rate", "value": 74},
+    {"name": "QRS axis", "value": -12},
+]
+WORDS = {"findings": "窦性心律。", "impression": "正常心电图。"}
+SIGNED = (
+    Measurement("heart rate", 74, "/min", "reader"),
+    Measurement("QTc interval", 420, "ms", "device", "Bazett"),
+    Measurement("QRS axis", -12, "deg", "device"),
+)
+
+
+def staffed(desk: Desk, reading_center: str) -> None:
+    for login, role in (("reader1", "reader"), ("senior1", "senior reader")):
+        desk.world.do(users.save_user, HUREN, desk.now, id=desk.world.users[login], roles=[(role, reading_center)])
+
+
+def put(desk: Desk, reading_id: str, **body: Any) -> Any:
+    return desk.program("reader1").put(f"/api/readings/{reading_id}/report", json={**WORDS, **body})
+
+
+def test_what_was_accepted_is_signed_printed_and_sent(desk: Desk, tmp_path: Path) -> None:
+    placed = order(desk)
+    hand_in(desk, placed, ecgs.Heart())
+    world, reading = desk.world, desk.world.reading_of(placed)
+    staffed(desk, reading.center_id)
+    desk.program("reader1").post(f"/api/readings/{reading.id}/claim")
+    assert put(desk, reading.id, measurements=GIVEN).status_code == 200
+    assert put(desk, reading.id).status_code == 200, "left out, they stay"
+    world.submit("reader1", reading.id, at=desk.now)
+    world.claim("senior1", reading.id, at=desk.now)
+    signed = desk.program("senior1").post(f"/api/readings/{reading.id}/sign")
+    assert signed.status_code == 200, signed.text
+    said = [(one["name"], one["value"], one["source"]) for one in signed.json()["measurements"]]
+    assert said == [(one.name, one.value, one.source) for one in SIGNED]
+
+    version = world.one(ReportVersion)
+    report = from_canonical(desk.web.store.read(version.document_key))
+    assert report.measurements == SIGNED
+    to = Addressee("e1", "his", 2575, "HIS", "TS01", "UTF-8")
+    sent = write_report(report, to, control_id="M1", sent_at=desk.now)
+    parse_message(sent.decode(), validation_level=VALIDATION_LEVEL.STRICT, find_groups=True).validate()
+    numbers = [obx for obx in parse(sent).all("OBX") if obx.get(2) == "NM"]
+    assert [(obx.get(3), obx.get(5)) for obx in numbers] == [("8867-4", "74"), ("8636-3", "420"), ("8632-2", "-12")]
+
+    kept = world.one(ReportDocument, ReportDocument.version_id == version.id, ReportDocument.kind == "pdf")
+    (tmp_path / "a.pdf").write_bytes(desk.web.store.read(kept.store_key))
+    text = subprocess.run(
+        [installed("pdftotext", "poppler-utils"), "-layout", tmp_path / "a.pdf", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for words in ("心室率74次/分*", "QTc间期420ms（Bazett）", "QRS电轴-12°", "*为医师测量值"):
+        assert words in "".join(text.split()), text
+
+    page = desk.browser("doc1").get(f"/orders/{placed.id}").text
+    assert "74" in page
+    assert "-12°" in page
+
+
+def test_numbers_of_an_ecg_belong_to_no_other_report(desk: Desk) -> None:
+    reading_id = desk.world.ready()
+    desk.program("reader1").post(f"/api/readings/{reading_id}/claim")
+    assert put(desk, reading_id, measurements=[]).status_code == 200
+    refused = put(desk, reading_id, measurements=GIVEN)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "measurements_of_an_ecg")
+
+
+def test_a_number_that_no_heart_has_is_doubted_and_can_be_overruled(desk: Desk) -> None:
+    placed = order(desk)
+    hand_in(desk, placed, ecgs.Heart())
+    reading = desk.world.reading_of(placed)
+    staffed(desk, reading.center_id)
+    client = desk.program("reader1")
+    client.post(f"/api/readings/{reading.id}/claim")
+    put(desk, reading.id, measurements=[{"name": "heart rate", "value": 700}])
+    found = client.get(f"/api/readings/{reading.id}/warnings").json()
+    assert [(one["code"], one["params"]["measurement"]) for one in found["items"]] == [
+        ("measurement_doubtful", "heart rate")
+    ]

@@ -1,0 +1,296 @@
+"""Every route × foreign people: nothing foreign is seen, counted or changed; strangers and forged requests get nothing.
+
+Row 17 of the promises. The walk finds the routes by itself (`tests/integration/walking.py`), so a new one is in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx2
+import pytest
+from sqlalchemy import RowMapping, Table, select
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from gateway.http import CSRF_HEADER, SAFE_METHODS
+from reading_room.error_words import ERRORS
+from reading_room.words import Words
+from tests.integration.api_desk import PASSWORD, Desk, open_desk, text_of
+from tests.integration.walking import NOBODY, Walked, body_of, walk
+from tests.pages.site import phantom
+from worklist.actions import archiving, critical, demographics, merging, uploads
+from worklist.facts import PersonName, ReportText
+from worklist.tables import Base, Instance, Order, Patient, Series, Study
+from worklist.tables.base import table_of
+
+FOREIGN: Final = ("tech2", "doc2", "village", "cityreader", "citysenior")
+"""People of other townships and another center."""
+WITHOUT_PATIENTS: Final = ("security", "auditor")
+"""People whose role shows them no patient's words."""
+NAME, NUMBER = "独孤求败", "77001234"
+MARKS: Final = (NAME, NUMBER, "独病史", "独问题", "独所见", "独结论", "独危急", "DUGU^", "dugu")
+
+OPEN_TO_ALL: Final = {
+    "/healthz",
+    "/readyz",
+    "/sign-in",
+    "/sign-in/code",
+    "/sign-in/provider",
+    "/sign-in/provider/return",
+    "/language",
+    "/verify",
+    "/verify/keys.json",
+    "/results",
+    "/s/{link}",
+    "/results/{share_id}",
+    "/results/{share_id}/{report_id}.pdf",
+    "/ohif/licences",
+    "/fhir/metadata",
+    "/ohif/{edition}/{name:path}",
+}
+"""Routes that ask nobody who they are, and why that is right: probes, the door, the check of a report and the keys for
+it, what a guest's link opens, the viewer's own program files, what the FHIR door serves."""
+WITHOUT_CSRF: Final = {"/sign-in", "/sign-in/code", "/verify", "/results"}
+"""Forms of somebody who has no session: their origin is checked, and they act for nobody."""
+ENDLESS: Final = {"/live"}
+"""Streams: they name kinds of news and carry no data (see their own tests)."""
+ENDING: Final = {"/sign-out", "/account/sessions/end", "/api/me/sessions", "/password"}
+"""These end the walker's own session."""
+OWN: Final = {
+    "audit",
+    "audit_seal",
+    "web_session",
+    "sign_in_failure",
+    "counter",
+    "user_setting",
+    "saved_view",
+    "api_token",
+}
+"""Tables that a walker writes about themselves."""
+
+
+@dataclass
+class County:
+    """TS01's patient with everything that can hang on one, and what the foreigners saw before there was any of it."""
+
+    desk: Desk
+    clients: dict[str, TestClient]
+    before: dict[tuple[str, str], httpx2.Response]
+    uids: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
+    with open_desk(tmp_path_factory.mktemp("county")) as desk:
+        clients = {login: desk.browser(login) for login in (*FOREIGN, *WITHOUT_PATIENTS, "admin")}
+        found = County(desk, clients, {})
+        found.before = {(login, w.path): _get(clients[login], w.address) for login in FOREIGN for w in _lists(found)}
+        _fill(desk)
+        found.uids = {
+            "study_uid": desk.world.rows(Study)[0].study_instance_uid,
+            "series_uid": desk.world.rows(Series)[0].series_instance_uid,
+            "instance_uid": desk.world.rows(Instance)[0].sop_instance_uid,
+        }
+        yield found
+
+
+def _fill(desk: Desk) -> None:
+    world, now = desk.world, desk.now
+    world.do(archiving.configure, ("archive",), now)
+    facts = world.patient(NUMBER, NAME)
+    placed = world.order(patient=facts, clinical_information="独病史", reason="独问题")
+    study_facts = world.facts(placed, patient_name=PersonName(NAME, "DUGU^QIUBAI"))
+    stored = desk.web.store.put([phantom(study_facts, 0.5)])
+    world.receive(study_facts, stored, at=now)
+    world.end_step(world.begin_step(placed), [study_facts.sop_instance_uid])
+    reading = world.reading_of(placed).id
+    words = ReportText("独所见", "独结论", "")
+    world.write("reader1", reading, words, now)
+    world.do(critical.mark, world.actor("reader1"), reading, "独危急", now)
+    world.submit("reader1", reading, at=now)
+    world.claim("senior1", reading, at=now)
+    signed = desk.program("senior1").post(f"/api/readings/{reading}/sign")
+    assert signed.status_code == 200, signed.text
+    drafted = world.ready(world.order(patient=facts, clinical_information="独病史"), at=now)
+    world.write("reader1", drafted, words, now)
+    world.receive(world.facts(None, patient_id=NUMBER, patient_name=PersonName(NAME, "DUGU^QIUBAI")))  # unmatched
+    world.do(uploads.begin_upload, world.actor("tech1"), "own equipment", "独病史", 3, now)
+    tech, admin = world.actor("tech1"), world.actor("admin")
+    patient = world.one(Order, Order.id == placed.id).patient_id
+    world.do(demographics.add_document, tech, patient, "BC", "Q420123456", "因为", now)
+    others = [world.order(patient=world.patient(f"7700{n}", f"{NAME}{n}")) for n in (1, 2)]
+    one, other = (world.one(Order, Order.id == o.id).patient_id for o in others)
+    world.do(merging.merge, admin, one, other, "因为", now, sure=True)
+
+
+def _get(client: TestClient, address: str) -> httpx2.Response:
+    return client.get(address, follow_redirects=False)
+
+
+def _lists(county: County) -> list[Walked]:
+    """Routes that need nothing in their address."""
+    everything = walk(
+        county.desk.app, county.desk.world, dict.fromkeys(("study_uid", "series_uid", "instance_uid"), "1")
+    )
+    return [w for w in everything if w.method == "GET" and "{" not in w.path and w.path not in ENDLESS]
+
+
+def _everything(county: County) -> list[Walked]:
+    return [w for w in walk(county.desk.app, county.desk.world, county.uids) if w.path not in ENDLESS]
+
+
+def _all_of(session: Session, table: Table) -> Sequence[RowMapping]:
+    return session.execute(select(table)).mappings().all()
+
+
+def _rows(county: County) -> dict[tuple[str, str], str]:
+    """Every row that a foreigner must not touch, by table and key."""
+    found = {}
+    for mapper in Base.registry.mappers:
+        table = table_of(mapper.class_)
+        if table.name in OWN:
+            continue
+        keys = [c.name for c in table.primary_key]
+        for row in county.desk.world.ask(_all_of, table):
+            if table.name == "user" and row["login"] in (*FOREIGN, *WITHOUT_PATIENTS):
+                continue  # their own language, and wrong passwords that they gave
+            found[table.name, "|".join(str(row[k]) for k in keys)] = str(dict(row))
+    return found
+
+
+def _marks(answer: httpx2.Response) -> list[str]:
+    text = answer.content.decode("utf-8", "replace")
+    return [mark for mark in MARKS if mark in text]
+
+
+FORM: Final[dict[str, Any]] = {
+    "why": "因为",
+    "reason": "因为如此这般",
+    "remark": "因为",
+    "words": "危急",
+    "done": "处理",
+    "name": "别人",
+    "findings": "别",
+    "impression": "别",
+    "revision": "1",
+    "password": PASSWORD,
+    "judgement": "justified",
+    "how": "merge",
+    "sure": "1",
+    "other": NOBODY,
+    "enabled": "1",
+    "csrf": "",
+}
+
+
+def _send(county: County, client: TestClient, walked: Walked) -> httpx2.Response:
+    app = county.desk.app
+    if walked.path.startswith("/api/"):
+        return client.request(walked.method, walked.address, json=body_of(app, walked), follow_redirects=False)
+    if walked.path.startswith("/dicom-web"):
+        return client.request(walked.method, walked.address, content=b"", follow_redirects=False)
+    order = county.desk.world.rows(Order)[0].id
+    form = FORM | {"order": order, "orders": order, "patient": county.desk.world.rows(Patient)[0].id}
+    return client.request(walked.method, walked.address, data=form, follow_redirects=False)
+
+
+def test_what_is_foreign_changes_no_list_and_no_count(county: County) -> None:
+    different = []
+    for login in FOREIGN:
+        for walked in _lists(county):
+            old, new = county.before[login, walked.path], _get(county.clients[login], walked.address)
+            if (old.status_code, text_of(old)) != (new.status_code, text_of(new)):
+                different.append((login, walked.path))
+    assert different == []
+
+
+@pytest.mark.parametrize("login", [*FOREIGN, *WITHOUT_PATIENTS])
+def test_nobody_sees_what_is_foreign(county: County, login: str) -> None:
+    client, seen = county.clients[login], []
+    asked = 0
+    for walked in _everything(county):
+        if walked.method != "GET":
+            continue
+        answer = _get(client, walked.address)
+        asked += 1
+        if (answer.status_code >= 500 and walked.path != "/readyz") or _marks(answer):
+            seen.append((walked.address, answer.status_code, _marks(answer)))
+    assert asked > 150
+    assert seen == []
+
+
+@pytest.mark.parametrize("login", [*FOREIGN, *WITHOUT_PATIENTS])
+def test_nobody_changes_what_is_foreign(county: County, login: str) -> None:
+    client, before, seen = county.clients[login], _rows(county), []
+    for walked in _everything(county):
+        if walked.method == "GET" or walked.path in ENDING:
+            continue
+        if login == "security" and walked.path.startswith(("/people/", "/api/users")):
+            continue  # theirs to change
+        answer = _send(county, client, walked)
+        if answer.status_code >= 500 or _marks(answer):
+            seen.append((walked.method, walked.address, answer.status_code, _marks(answer)))
+    assert seen == []
+    after = _rows(county)
+    assert [key for key, row in before.items() if after.get(key) != row] == []
+
+
+def test_strangers_get_nothing(county: County) -> None:
+    stranger, let_in = county.desk.stranger(), []
+    before = _rows(county)
+    for walked in _everything(county):
+        answer = _get(stranger, walked.address) if walked.method == "GET" else _send(county, stranger, walked)
+        where = answer.headers.get("location", "")
+        sent_away = answer.status_code == 401 or where.startswith("/sign-in")
+        # An address that only points to a page, which then asks who it is.
+        sent_away |= walked.method == "GET" and answer.status_code == 303 and not answer.content
+        broken = answer.status_code >= 500 and walked.path != "/readyz"  # which says why a test's database is not ready
+        if _marks(answer) or broken or not (sent_away or walked.path in OPEN_TO_ALL):
+            let_in.append((walked.method, walked.address, answer.status_code, where))
+    assert let_in == []
+    assert _rows(county) == before
+
+
+def test_a_forged_request_changes_nothing(county: County) -> None:
+    """The browser sends the cookie by itself; without the session's CSRF value nothing is done, whoever it is."""
+    words = Words("zh_CN")(ERRORS["csrf_wrong"])
+    client, taken = county.desk.browser("admin"), []
+    client.headers.pop(CSRF_HEADER)
+    before = _rows(county)
+    for walked in _everything(county):
+        if walked.method in SAFE_METHODS or walked.path in WITHOUT_CSRF:
+            continue
+        answer = _send(county, client, walked)
+        if answer.status_code != 403 or words not in answer.text:
+            taken.append((walked.method, walked.address, answer.status_code))
+    assert taken == []
+    assert _rows(county) == before
+    assert client.get("/api/me").status_code == 200  # not even signed out
+
+
+def test_every_answer_carries_the_headers(county: County) -> None:
+    admin, wrong = county.clients["admin"], []
+    for walked in _everything(county):
+        if walked.method != "GET":
+            continue
+        answer = _get(admin, walked.address)
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        scripts = policy.get("script-src", "")
+        if (
+            policy["default-src"] != "'none'"
+            or "'unsafe-inline'" in scripts
+            or ("'unsafe-eval'" in scripts and not walked.path.startswith("/ohif"))
+            or answer.headers["x-content-type-options"] != "nosniff"
+            or answer.headers["referrer-policy"] != "same-origin"
+            or "cache-control" not in answer.headers
+        ):
+            wrong.append((walked.address, dict(answer.headers)))
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            inline = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\son[a-z]+=\"|\sstyle=\"", answer.text)
+            if inline and not walked.path.startswith("/ohif"):
+                wrong.append((walked.address, {"inline": inline[0]}))
+    assert wrong == []

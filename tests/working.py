@@ -1,0 +1,23 @@
+"""A worker over a test's database and store, whose clock the test steps."""
+
+from __future__ import annotations
+
+from gateway.store import ObjectStore
+from gateway.tls import Identity
+from huren.jobs import jobs
+from huren.kinds import Clock
+from huren.workers import Worker
+from reading_room.telling import Telling
+from worklist.database import Database
+
+
+def worker_of(
+    database: Database,
+    store: ObjectStore,
+    clock: Clock,
+    *,
+    identity: Identity | None = None,
+    telling: Telling | None = None,
+) -> Worker:
+    """It does every kind of job; nothing runs before `run_due`."""
+    return Worker(database, clock, jobs(database, store, clock, identity=identity, telling=telling))
