@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from alembic import command
@@ -11,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 import migrations
 from worklist.tables import Base
@@ -38,7 +40,7 @@ def upgrade(url: str, revision: str = "head") -> str:
     try:
         with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                _write_ahead(connection)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
@@ -50,6 +52,23 @@ def upgrade(url: str, revision: str = "head") -> str:
     finally:
         engine.dispose()
     return newest() if revision == "head" else revision
+
+
+def _write_ahead(connection: Connection) -> None:
+    """Switch an SQLite file to its write-ahead log, which SQLite refuses at once while another process does so.
+
+    Its busy time-out holds for locks of transactions, not for this one: https://sqlite.org/c3ref/busy_handler.html.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def newest() -> str:

@@ -57,6 +57,7 @@ it, what a guest's link opens, the viewer's own program files, what the FHIR doo
 WITHOUT_CSRF: Final = {"/sign-in", "/sign-in/code", "/verify", "/results"}
 """Forms of somebody who has no session: their origin is checked, and they act for nobody."""
 ENDLESS: Final = {"/live"}
+OF_THE_MACHINE: Final = {"/readyz"}  # says the same to everybody, and with time something else: disk, jobs, archives
 """Streams: they name kinds of news and carry no data (see their own tests)."""
 ENDING: Final = {"/sign-out", "/account/sessions/end", "/api/me/sessions", "/password"}
 """These end the walker's own session."""
@@ -136,7 +137,7 @@ def _lists(county: County) -> list[Walked]:
     everything = walk(
         county.desk.app, county.desk.world, dict.fromkeys(("study_uid", "series_uid", "instance_uid"), "1")
     )
-    return [w for w in everything if w.method == "GET" and "{" not in w.path and w.path not in ENDLESS]
+    return [w for w in everything if w.method == "GET" and "{" not in w.path and w.path not in ENDLESS | OF_THE_MACHINE]
 
 
 def _everything(county: County) -> list[Walked]:
