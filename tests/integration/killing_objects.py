@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
@@ -97,7 +98,7 @@ class Modality:
 
         def run() -> None:
             by_path = {str(made.path): made.uid for made in objects}
-            log = objects[0].path.parent / "storescu.log"
+            log = objects[0].path.parent / f"storescu-{uuid4().hex}.log"  # one of several at once, or again
             peer = ["-aet", DEVICE, "-aec", "HUREN", LOOPBACK, str(self.server.dimse_port)]
             command = [installed("storescu", "dcmtk"), "-v", "-R", *peer, *by_path]
             with Process(command, log=log, env={"TCP_NODELAY": "1"}) as process:

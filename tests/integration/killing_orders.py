@@ -77,6 +77,8 @@ class Orderer:
                 with self._lock:
                     self.sent += 1
                 answer = client.send_message(order.message)
+                if b"\rMSA|AE|" in answer:
+                    return  # not now
                 with self._lock:
                     self.answers.setdefault(order.placer, answer)
                 self.count.up()

@@ -43,6 +43,10 @@ class Case:
         return f"{self.placer} 印象：{step}。" * 20
 
 
+class Away(Exception):
+    """The server says that it cannot do it now; what was asked may or may not have happened."""
+
+
 class Readers:
     """Play cases from claim to signature, several at once, until they are cut; then go on where each case stands."""
 
@@ -80,7 +84,7 @@ class Readers:
                 for case in cases:
                     while len(case.done) < len(STEPS):
                         self._step(case, writer, signer)
-            except httpx.TransportError:
+            except (httpx.TransportError, Away):
                 pass  # goes on after the restart
 
     def play_until(self, case: Case, step: str) -> None:
@@ -100,6 +104,8 @@ class Readers:
             answer = writer.post(f"{place}/{step}")
         else:
             answer = signer.post(f"{place}/{'claim' if step == 'review' else step}")
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise Away
         # A step that was cut may have happened: then it is refused the second time.
         if not answer.is_success and not (is_repeated and answer.status_code == 409):
             case.refused.append(f"{step}: {answer.status_code} {answer.text[:200]}")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -82,8 +82,16 @@ class Postgres:
         self.process.stop(signal.SIGINT)
 
     def kill(self) -> None:
-        """End the server and all its workers at once, as a power cut would."""
+        """End the server and all its workers at once, as a power cut would.
+
+        Each worker is a process group of its own; one that lives on keeps the shared memory that the next start needs.
+        """
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        workers = [int(pid) for pid in children.read_text().split()]
         self.process.kill()
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def url(self, database: str) -> str:
         """Return SQLAlchemy's URL of a database."""
