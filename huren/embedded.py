@@ -16,7 +16,8 @@ from gateway.mllp.door import MllpDoor
 from gateway.store import FolderStore
 from gateway.tls import Identity
 from huren import disk, parts
-from huren.kinds import Clock, utc_now
+from huren.clock import SettledClock, watched
+from huren.kinds import Clock
 from huren.migrate import upgrade
 from huren.parts import CannotServe, Ground
 from huren.running import WHOLE, running
@@ -56,8 +57,10 @@ class Parts:
 
 
 @contextlib.contextmanager
-def doors(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Parts]:
+def doors(settings: Settings, *, clock: Clock | None = None) -> Iterator[Parts]:
     """Migrate, open the store and both device doors, start the workers; close all of it in order at the end.
+
+    `clock`: another one than the machine's; a plain one is not watched for jumps.
 
     Raises
     ------
@@ -72,14 +75,15 @@ def doors(settings: Settings, *, clock: Clock = utc_now) -> Iterator[Parts]:
         database = Database(settings.database_url, pool_size=20)
         if database.is_sqlite:  # which is ours alone, by the lock; another database may have other servers
             database.write(outbox.release_leases)
-        database.write(lambda s: expiring.plan(s, clock()))
-        on = closing.enter_context(parts.ground(settings, clock, database))
+        on = closing.enter_context(parts.ground(settings, clock or SettledClock(), database))
+        closing.enter_context(watched(on))
+        database.write(lambda s: expiring.plan(s, on.clock()))
         parts.configure_archives(on)
         parts.configure_time_stamps(on)
         dimse = closing.enter_context(parts.dicom_door(on))
         mllp = closing.enter_context(parts.hl7_door(on))
         closing.enter_context(parts.folder_door(on))
-        worker = Worker(database, clock, parts.jobs_of(on), threads=settings.workers)
+        worker = Worker(database, on.clock, parts.jobs_of(on), threads=settings.workers)
         worker.start()
         closing.callback(worker.stop)
         closing.enter_context(disk.watched(on))

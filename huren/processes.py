@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import structlog
 
-from huren import disk, parts
-from huren.kinds import ARCHIVE, NAMES, TIME_STAMPS, utc_now
+from huren import clock, disk, parts
+from huren.kinds import ARCHIVE, NAMES, TIME_STAMPS
 from huren.migrate import current, newest
 from huren.parts import CannotServe, Ground
 from huren.running import EVERY, Sign, running
@@ -45,7 +45,7 @@ def dicom(settings: Settings) -> None:
         running(settings.data, "dicom") as sign,
     ):
         parts.say_that_it_serves(settings.dimse_port)
-        _stay(sign, asked_to_end)
+        _stay(on, sign, asked_to_end)
 
 
 def mllp(settings: Settings) -> None:
@@ -58,7 +58,7 @@ def mllp(settings: Settings) -> None:
         running(settings.data, "mllp") as sign,
     ):
         parts.say_that_it_serves(settings.mllp_port)
-        _stay(sign, asked_to_end)
+        _stay(on, sign, asked_to_end)
 
 
 def worker(settings: Settings, queues: Sequence[str] = NAMES) -> None:
@@ -85,6 +85,7 @@ def scheduler(settings: Settings) -> None:
         parts.metrics_port(on, is_for_all=True),
         running(settings.data, "scheduler") as sign,
         disk.watched(on),
+        clock.watched(on),
     ):
         schedule(on, asked_to_end, sign)
 
@@ -117,14 +118,15 @@ def part(settings: Settings, *, decoding: bool = True) -> Iterator[Ground]:
             f"The database is at revision {revision or 'none'}, this program needs {newest()}: run `huren migrate`, "
             "once, before any of its processes."
         )
-    with parts.ground(settings, utc_now, database, decoding=decoding) as on:
+    with parts.ground(settings, clock.SettledClock(), database, decoding=decoding) as on:
         yield on
     log.info("closed")
 
 
-def _stay(sign: Sign, asked_to_end: threading.Event) -> None:
+def _stay(on: Ground, sign: Sign, asked_to_end: threading.Event) -> None:
     while not asked_to_end.wait(EVERY):
         sign.give()
+        on.clock()  # which sees a jump while nobody else asks
 
 
 def _require_broker(settings: Settings) -> None:

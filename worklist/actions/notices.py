@@ -33,6 +33,7 @@ KINDS: Final = (
     "glass broken",
     "disk low",
     "disk full",
+    "clock jumped",
 )
 CALLS: Final = ("critical", "critical verify")
 """Kinds that call for somebody: outside the page each step of the ladder calls again, read or not."""

@@ -1,0 +1,75 @@
+"""What waits for a time moves with a clock that jumped, on both databases; facts stay."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+
+from tests.world import World
+from worklist.actions import clock, critical
+from worklist.tables import CriticalResult, Notice, OutboxRow, Reading, Study, User
+
+DAYS = timedelta(days=3)
+
+
+def waiting(world: World) -> list[datetime]:
+    """Every time that something waits for."""
+    jobs = [row.due_at for row in world.rows(OutboxRow, OutboxRow.stage == "due")]
+    held = [row.held_until for row in world.rows(Reading) if row.held_until is not None]
+    calls = [row.escalate_at for row in world.rows(CriticalResult) if row.escalate_at is not None]
+    arriving = [row.last_at for row in world.rows(Study, Study.arrival == "arriving")]
+    locked = [row.locked_until for row in world.rows(User) if row.locked_until is not None]
+    assert all((jobs, held, calls, arriving, locked))
+    return [*sorted(jobs), *held, *calls, *arriving, *locked]
+
+
+def facts(world: World) -> list[datetime]:
+    """Times at which something happened, or is owed."""
+    readings = [at for row in world.rows(Reading) for at in (row.ready_at, row.due_at, row.claimed_at) if at]
+    return sorted(readings + [row.last_at for row in world.rows(Study, Study.arrival == "complete")])
+
+
+def at_work(world: World) -> None:
+    """A case that is held, one with an unanswered critical result, images that arrive, and somebody locked out."""
+    world.claim("reader1", world.ready(images=1))
+    world.do(critical.mark, world.actor("reader1"), world.ready(images=1), "硬膜外血肿", world.now)
+    world.scan(world.order())
+    until = world.now + timedelta(minutes=15)
+    world.database.write(lambda s: s.execute(update(User).where(User.login == "tech2").values(locked_until=until)))
+
+
+def test_what_waits_moves_by_as_much_as_the_clock(world: World) -> None:
+    at_work(world)
+    world.do(clock.follow, world.now)
+    for jump in (DAYS, -DAYS):
+        before, stayed = waiting(world), facts(world)
+        world.now += jump + timedelta(seconds=1)
+        assert world.do(clock.follow, world.now, jump) == jump
+        assert waiting(world) == [at + jump for at in before]
+        assert facts(world) == stayed
+        # Another scheduler saw the same jump a moment later.
+        assert world.do(clock.follow, world.now + timedelta(seconds=1), jump) == timedelta()
+        assert waiting(world) == [at + jump for at in before]
+    admins = {row.user_id for row in world.rows(Notice, Notice.kind == "clock jumped")}
+    assert admins == {world.users["admin"]}
+
+
+def test_a_clock_behind_the_last_note_jumped_whoever_saw_it(world: World) -> None:
+    at_work(world)
+    world.do(clock.follow, world.now)
+    before = waiting(world)
+    world.now -= DAYS
+    assert world.do(clock.follow, world.now) == -DAYS
+    assert waiting(world) == [at - DAYS for at in before]
+
+
+def test_a_server_that_was_off_for_days_did_not_jump(world: World) -> None:
+    at_work(world)
+    world.do(clock.follow, world.now)
+    before = waiting(world)
+    assert world.do(clock.follow, world.now + DAYS) == timedelta()
+    assert world.do(clock.follow, world.now + DAYS - timedelta(seconds=20)) == timedelta()  # less than is tolerated
+    assert waiting(world) == before
+    assert world.database.read(lambda s: clock.is_to_note(s, world.now + DAYS + clock.EVERY))
+    assert not world.database.read(lambda s: clock.is_to_note(s, world.now + DAYS - timedelta(seconds=10)))
