@@ -62,12 +62,13 @@ class Doors(Protocol):
 class Server:
     """`huren serve` on a data folder of its own, with the county of `tests.world` and a HIS for TS01."""
 
-    def __init__(self, folder: Path, password_hash: str = "", database_url: str = "") -> None:
+    def __init__(self, folder: Path, password_hash: str = "", database_url: str = "", *, reserve: int = 0) -> None:
         """Make the county, everybody with the same password; nothing is started yet. `database_url`: a PostgreSQL
-        database instead of the SQLite file in the data folder."""
+        database instead of the SQLite file in the data folder; `reserve`: room for reports, in MiB."""
         self.folder = folder
+        self.reserve = reserve
         self.data = folder / "data"
-        self.data.mkdir(parents=True)
+        self.data.mkdir(parents=True, exist_ok=True)
         self.database_url = database_url
         self.database = self._open()
         self.world = small_county.build(self.database, utc_now(), password_hash=password_hash)
@@ -129,7 +130,7 @@ class Server:
             "HUREN_DIMSE_TLS_PORT": "0",
             "HUREN_MLLP_TLS_PORT": "0",
             "HUREN_MLLP_PORT": str(self.mllp_port),
-            "HUREN_RESERVE": "0",
+            "HUREN_RESERVE": str(self.reserve),
             **({"HUREN_DATABASE": self.database_url} if self.database_url else {}),
         }
 
