@@ -39,8 +39,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small counts and two repetitions, for trying")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--studies", type=int, default=growth.COUNTS[1], help="the larger county of the growth part")
+    parser.add_argument("--postgres", action="store_true", help="the growth part on PostgreSQL")
     asked = parser.parse_args()
-    parts: dict[str, Part] = {**PARTS, "growth": partial(growth.run, counts=(growth.COUNTS[0], asked.studies))}
+    grown = partial(growth.run, counts=(growth.COUNTS[0], asked.studies), on_postgres=asked.postgres)
+    parts: dict[str, Part] = {**PARTS, "growth": grown}
     # Servers have process groups of their own and would outlive us: let the blocks that started them end them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydicom.uid import CTImageStorage
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from gateway.http import COOKIE
 from tests.bench import county
@@ -28,6 +28,7 @@ from tests.bench.scu import Scu
 from tests.bench.search import TOGETHER, Examination, searches, seed
 from tests.integration.killing import Server
 from tests.peers.ports import LOOPBACK
+from tests.peers.postgres import running
 from worklist.tables import Message
 
 COUNTS: Final = (10_000, 100_000)
@@ -104,14 +105,24 @@ class Held:
 
 
 def run(
-    folder: Path, repetitions: int, quick: bool, say: Say, counts: tuple[int, int] = COUNTS
+    folder: Path,
+    repetitions: int,
+    quick: bool,
+    say: Say,
+    counts: tuple[int, int] = COUNTS,
+    *,
+    on_postgres: bool = False,
 ) -> tuple[list[Figure], list[str]]:
-    """Measure; returns the figures and what there is to say about them."""
+    """Measure, on SQLite or `on_postgres`; returns the figures and what there is to say about them."""
     few, many = (200, 2000) if quick else counts
     times = 3 if quick else 10
     figures: dict[tuple[str, int], Figure] = {}
     with ExitStack() as closing:
-        sides = [_held(folder / str(count), count, times * (repetitions + 1), closing) for count in (few, many)]
+        peer = closing.enter_context(running()) if on_postgres else None
+        sides = []
+        for count in (few, many):
+            url = closing.enter_context(peer.database()) if peer is not None else ""
+            sides.append(_held(folder / str(count), count, times * (repetitions + 1), closing, url))
         say(f"{few:,} and {many:,} studies are on record")
 
         def add(what: str, side: Held, repetition: int, value: float) -> None:
@@ -138,8 +149,8 @@ def run(
     return [figures[what, count] for what in whats for count in (few, many)], notes
 
 
-def _held(folder: Path, count: int, stores: int, closing: ExitStack) -> Held:
-    server = Server(folder)
+def _held(folder: Path, count: int, stores: int, closing: ExitStack, database_url: str) -> Held:
+    server = Server(folder, database_url=database_url)
     closing.callback(server.close)
     seed(server.world, count)
     _tell(server, count)
@@ -157,6 +168,9 @@ def _held(folder: Path, count: int, stores: int, closing: ExitStack) -> Held:
     users = server.world.users
     cookies = {login: server.database.write(lambda s, u=users[login]: sign_in(s, u)) for login in PEOPLE}  # type: ignore[misc]
     token = server.token("reader1")
+    if database_url:  # as a server that has been running for a while
+        with server.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
     server.start()
     return Held(count, server, cookies, token)
 

@@ -6,33 +6,27 @@ Row 17 of the promises. The walk finds the routes by itself (`tests/integration/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx2
 import pytest
-from sqlalchemy import RowMapping, Table, select
-from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from gateway.http import CSRF_HEADER, SAFE_METHODS
 from reading_room.error_words import ERRORS
 from reading_room.words import Words
 from tests.integration.api_desk import PASSWORD, Desk, open_desk, text_of
+from tests.integration.marked_patient import fill, marks_in, rows
 from tests.integration.walking import NOBODY, Walked, body_of, walk
-from tests.pages.site import phantom
-from worklist.actions import archiving, critical, demographics, merging, uploads
-from worklist.facts import PersonName, ReportText
-from worklist.tables import Base, Instance, Order, Patient, Series, Study
-from worklist.tables.base import table_of
+from worklist.tables import Instance, Order, Patient, Series, Study
 
 FOREIGN: Final = ("tech2", "doc2", "village", "cityreader", "citysenior")
 """People of other townships and another center."""
 WITHOUT_PATIENTS: Final = ("security", "auditor")
 """People whose role shows them no patient's words."""
-NAME, NUMBER = "独孤求败", "77001234"
-MARKS: Final = (NAME, NUMBER, "独病史", "独问题", "独所见", "独结论", "独危急", "DUGU^", "dugu")
+PEOPLE: Final = (*FOREIGN, *WITHOUT_PATIENTS)
 
 OPEN_TO_ALL: Final = {
     "/healthz",
@@ -57,21 +51,11 @@ it, what a guest's link opens, the viewer's own program files, what the FHIR doo
 WITHOUT_CSRF: Final = {"/sign-in", "/sign-in/code", "/verify", "/results"}
 """Forms of somebody who has no session: their origin is checked, and they act for nobody."""
 ENDLESS: Final = {"/live"}
-OF_THE_MACHINE: Final = {"/readyz"}  # says the same to everybody, and with time something else: disk, jobs, archives
 """Streams: they name kinds of news and carry no data (see their own tests)."""
+OF_THE_MACHINE: Final = {"/readyz"}
+"""What says the same to everybody, and with time something else: disk, jobs, archives."""
 ENDING: Final = {"/sign-out", "/account/sessions/end", "/api/me/sessions", "/password"}
 """These end the walker's own session."""
-OWN: Final = {
-    "audit",
-    "audit_seal",
-    "web_session",
-    "sign_in_failure",
-    "counter",
-    "user_setting",
-    "saved_view",
-    "api_token",
-}
-"""Tables that a walker writes about themselves."""
 
 
 @dataclass
@@ -90,42 +74,13 @@ def county(tmp_path_factory: pytest.TempPathFactory) -> Iterator[County]:
         clients = {login: desk.browser(login) for login in (*FOREIGN, *WITHOUT_PATIENTS, "admin")}
         found = County(desk, clients, {})
         found.before = {(login, w.path): _get(clients[login], w.address) for login in FOREIGN for w in _lists(found)}
-        _fill(desk)
+        fill(desk)
         found.uids = {
             "study_uid": desk.world.rows(Study)[0].study_instance_uid,
             "series_uid": desk.world.rows(Series)[0].series_instance_uid,
             "instance_uid": desk.world.rows(Instance)[0].sop_instance_uid,
         }
         yield found
-
-
-def _fill(desk: Desk) -> None:
-    world, now = desk.world, desk.now
-    world.do(archiving.configure, ("archive",), now)
-    facts = world.patient(NUMBER, NAME)
-    placed = world.order(patient=facts, clinical_information="独病史", reason="独问题")
-    study_facts = world.facts(placed, patient_name=PersonName(NAME, "DUGU^QIUBAI"))
-    stored = desk.web.store.put([phantom(study_facts, 0.5)])
-    world.receive(study_facts, stored, at=now)
-    world.end_step(world.begin_step(placed), [study_facts.sop_instance_uid])
-    reading = world.reading_of(placed).id
-    words = ReportText("独所见", "独结论", "")
-    world.write("reader1", reading, words, now)
-    world.do(critical.mark, world.actor("reader1"), reading, "独危急", now)
-    world.submit("reader1", reading, at=now)
-    world.claim("senior1", reading, at=now)
-    signed = desk.program("senior1").post(f"/api/readings/{reading}/sign")
-    assert signed.status_code == 200, signed.text
-    drafted = world.ready(world.order(patient=facts, clinical_information="独病史"), at=now)
-    world.write("reader1", drafted, words, now)
-    world.receive(world.facts(None, patient_id=NUMBER, patient_name=PersonName(NAME, "DUGU^QIUBAI")))  # unmatched
-    world.do(uploads.begin_upload, world.actor("tech1"), "own equipment", "独病史", 3, now)
-    tech, admin = world.actor("tech1"), world.actor("admin")
-    patient = world.one(Order, Order.id == placed.id).patient_id
-    world.do(demographics.add_document, tech, patient, "BC", "Q420123456", "因为", now)
-    others = [world.order(patient=world.patient(f"7700{n}", f"{NAME}{n}")) for n in (1, 2)]
-    one, other = (world.one(Order, Order.id == o.id).patient_id for o in others)
-    world.do(merging.merge, admin, one, other, "因为", now, sure=True)
 
 
 def _get(client: TestClient, address: str) -> httpx2.Response:
@@ -142,30 +97,6 @@ def _lists(county: County) -> list[Walked]:
 
 def _everything(county: County) -> list[Walked]:
     return [w for w in walk(county.desk.app, county.desk.world, county.uids) if w.path not in ENDLESS]
-
-
-def _all_of(session: Session, table: Table) -> Sequence[RowMapping]:
-    return session.execute(select(table)).mappings().all()
-
-
-def _rows(county: County) -> dict[tuple[str, str], str]:
-    """Every row that a foreigner must not touch, by table and key."""
-    found = {}
-    for mapper in Base.registry.mappers:
-        table = table_of(mapper.class_)
-        if table.name in OWN:
-            continue
-        keys = [c.name for c in table.primary_key]
-        for row in county.desk.world.ask(_all_of, table):
-            if table.name == "user" and row["login"] in (*FOREIGN, *WITHOUT_PATIENTS):
-                continue  # their own language, and wrong passwords that they gave
-            found[table.name, "|".join(str(row[k]) for k in keys)] = str(dict(row))
-    return found
-
-
-def _marks(answer: httpx2.Response) -> list[str]:
-    text = answer.content.decode("utf-8", "replace")
-    return [mark for mark in MARKS if mark in text]
 
 
 FORM: Final[dict[str, Any]] = {
@@ -218,31 +149,31 @@ def test_nobody_sees_what_is_foreign(county: County, login: str) -> None:
             continue
         answer = _get(client, walked.address)
         asked += 1
-        if (answer.status_code >= 500 and walked.path != "/readyz") or _marks(answer):
-            seen.append((walked.address, answer.status_code, _marks(answer)))
+        if (answer.status_code >= 500 and walked.path != "/readyz") or marks_in(answer):
+            seen.append((walked.address, answer.status_code, marks_in(answer)))
     assert asked > 150
     assert seen == []
 
 
 @pytest.mark.parametrize("login", [*FOREIGN, *WITHOUT_PATIENTS])
 def test_nobody_changes_what_is_foreign(county: County, login: str) -> None:
-    client, before, seen = county.clients[login], _rows(county), []
+    client, before, seen = county.clients[login], rows(county.desk, PEOPLE), []
     for walked in _everything(county):
         if walked.method == "GET" or walked.path in ENDING:
             continue
         if login == "security" and walked.path.startswith(("/people/", "/api/users")):
             continue  # theirs to change
         answer = _send(county, client, walked)
-        if answer.status_code >= 500 or _marks(answer):
-            seen.append((walked.method, walked.address, answer.status_code, _marks(answer)))
+        if answer.status_code >= 500 or marks_in(answer):
+            seen.append((walked.method, walked.address, answer.status_code, marks_in(answer)))
     assert seen == []
-    after = _rows(county)
+    after = rows(county.desk, PEOPLE)
     assert [key for key, row in before.items() if after.get(key) != row] == []
 
 
 def test_strangers_get_nothing(county: County) -> None:
     stranger, let_in = county.desk.stranger(), []
-    before = _rows(county)
+    before = rows(county.desk, PEOPLE)
     for walked in _everything(county):
         answer = _get(stranger, walked.address) if walked.method == "GET" else _send(county, stranger, walked)
         where = answer.headers.get("location", "")
@@ -250,10 +181,10 @@ def test_strangers_get_nothing(county: County) -> None:
         # An address that only points to a page, which then asks who it is.
         sent_away |= walked.method == "GET" and answer.status_code == 303 and not answer.content
         broken = answer.status_code >= 500 and walked.path != "/readyz"  # which says why a test's database is not ready
-        if _marks(answer) or broken or not (sent_away or walked.path in OPEN_TO_ALL):
+        if marks_in(answer) or broken or not (sent_away or walked.path in OPEN_TO_ALL):
             let_in.append((walked.method, walked.address, answer.status_code, where))
     assert let_in == []
-    assert _rows(county) == before
+    assert rows(county.desk, PEOPLE) == before
 
 
 def test_a_forged_request_changes_nothing(county: County) -> None:
@@ -261,7 +192,7 @@ def test_a_forged_request_changes_nothing(county: County) -> None:
     words = Words("zh_CN")(ERRORS["csrf_wrong"])
     client, taken = county.desk.browser("admin"), []
     client.headers.pop(CSRF_HEADER)
-    before = _rows(county)
+    before = rows(county.desk, PEOPLE)
     for walked in _everything(county):
         if walked.method in SAFE_METHODS or walked.path in WITHOUT_CSRF:
             continue
@@ -269,7 +200,7 @@ def test_a_forged_request_changes_nothing(county: County) -> None:
         if answer.status_code != 403 or words not in answer.text:
             taken.append((walked.method, walked.address, answer.status_code))
     assert taken == []
-    assert _rows(county) == before
+    assert rows(county.desk, PEOPLE) == before
     assert client.get("/api/me").status_code == 200  # not even signed out
 
 
