@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tests.bench import growth, orders, pages, reading, receive, report, search, viewer, worklist
+from tests.bench import growth, offers, orders, pages, reading, receive, report, search, viewer, worklist
 from tests.bench.measuring import Figure, Say
 
 Part = Callable[[Path, int, bool, Say], tuple[list[Figure], list[str]]]
@@ -29,6 +29,7 @@ PARTS: dict[str, Part] = {
     "viewer": viewer.run,
     "search": search.run,
     "growth": growth.run,
+    "offers": offers.run,
 }
 REPETITIONS = 5
 
@@ -39,10 +40,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small counts and two repetitions, for trying")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--studies", type=int, default=growth.COUNTS[1], help="the larger county of the growth part")
-    parser.add_argument("--postgres", action="store_true", help="the growth part on PostgreSQL")
+    parser.add_argument("--postgres", action="store_true", help="growth and offers on PostgreSQL")
     asked = parser.parse_args()
     grown = partial(growth.run, counts=(growth.COUNTS[0], asked.studies), on_postgres=asked.postgres)
-    parts: dict[str, Part] = {**PARTS, "growth": grown}
+    parts: dict[str, Part] = {**PARTS, "growth": grown, "offers": partial(offers.run, on_postgres=asked.postgres)}
     # Servers have process groups of their own and would outlive us: let the blocks that started them end them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()

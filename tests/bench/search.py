@@ -49,6 +49,10 @@ DEEP: Final = 10_000  # rows in front of the deep page
 PAGE: Final = 50
 
 
+Row = tuple[Any, dict[str, Any]]
+"""A table and the values of a row."""
+
+
 @dataclass(frozen=True)
 class Examination:
     """One of many: what a search can find it by. Of `count` studies the days are spread evenly."""
@@ -190,15 +194,16 @@ def _send(port: int, count: int) -> None:
     scu.release()
 
 
-def seed(world: World, count: int) -> None:
-    """Signed cases of the township, as rows: placing 100,000 orders one by one would take half an hour."""
+def seed(world: World, count: int, more: Callable[[World, Examination], list[Row]] | None = None) -> None:
+    """Signed cases of the township, as rows: placing 100,000 orders one by one would take half an hour. `more` adds
+    rows of its own to each."""
     for first in range(0, count, TOGETHER):
         some = [Examination(n, count) for n in range(first, min(count, first + TOGETHER))]
 
         def work(session: Session, some: list[Examination] = some) -> None:
             tables: dict[Any, list[dict[str, Any]]] = {}
             for one in some:
-                for table, row in _rows(world, one):
+                for table, row in [*_rows(world, one), *(more(world, one) if more is not None else ())]:
                     tables.setdefault(table, []).append(row)
             for table, rows in tables.items():
                 session.execute(insert(table), rows)
@@ -206,15 +211,20 @@ def seed(world: World, count: int) -> None:
         world.database.write(work)
 
 
-def _rows(world: World, one: Examination) -> list[tuple[Any, dict[str, Any]]]:
+def key_of(letter: str, number: int) -> str:
+    """The key of one of an examination's rows."""
+    return f"{letter}{number:025}"
+
+
+def _rows(world: World, one: Examination) -> list[Row]:
     """The rows of one signed case, in the order in which they refer to each other."""
 
     def key(letter: str, number: int = one.number) -> str:
-        return f"{letter}{number:025}"
+        return key_of(letter, number)
 
     now, town = world.now, world.institutions["TS01"]
     name = county.name_of(one.number)
-    found: list[tuple[Any, dict[str, Any]]] = []
+    found: list[Row] = []
     patient = key("p", one.number // 2 * 2)
     if one.number % 2 == 0:
         who = {"name": name, "name_alphabetic": one.letters, "sex": "F", "birth_date": "19600102"}
@@ -236,7 +246,7 @@ def _rows(world: World, one: Examination) -> list[tuple[Any, dict[str, Any]]]:
         "study_instance_uid": one.uid, "sent_patient_id": one.patient, "sent_name": name, "sent_sex": "F",
         "sent_name_alphabetic": one.letters, "sent_birth_date": "19600102", "sent_accession_number": one.accession,
         "modality": one.modality, "study_date": one.day, "study_time": "093000", "instances": 1, "first_at": now,
-        "last_at": now,
+        "last_at": now, "acquired_at": now - timedelta(days=1 + one.number % 20),
     }  # fmt: skip
     series = {
         "id": key("e"), "study_id": key("s"), "series_instance_uid": f"{one.uid}.1", "modality": one.modality,
