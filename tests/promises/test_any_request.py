@@ -28,7 +28,7 @@ from tests.promises.scale import SCALE, many, note
 ASKING: Final = {"tech2": True, "doc2": True, "cityreader": True, "tech1": False, "reader1": False, "admin": False}
 """People, and whether the marked patient is foreign to them."""
 ENDING: Final = {"/api/me/sessions", "/api/me/tokens"}  # of the asker's own way in
-EACH: Final = 5  # requests of a person, an operation, and a mode: 10,000 and more together
+EACH: Final = 4  # requests of a person, an operation, and a mode: 10,000 and more together
 
 Made = Case[Any]
 
