@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import deliveries, orders, patients, recognition_holds
+from worklist.actions import deliveries, notices, orders, patients, recognition_holds
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import OrderRequest, PatientFacts
 from worklist.moves import begin, can, move
@@ -182,7 +182,8 @@ def decline(
 
 
 def challenge(session: Session, by: Actor, recognition_id: str, words: str, now: datetime) -> Recognition:
-    """A manager asks about a refusal, on record.
+    """A manager asks about a refusal, on record, and whoever declined gets a notice. Asked again before there is a
+    reply, the newer question stands.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def challenge(session: Session, by: Actor, recognition_id: str, words: str, now:
     BadInput
         ``reason_missing``.
     Conflict
-        ``not_a_refusal``.
+        ``not_a_refusal``; ``refusal_explained`` where there is a reply.
     """
     by.require_scope("admin")
     by.require("manager", "PACS admin")
@@ -200,14 +201,56 @@ def challenge(session: Session, by: Actor, recognition_id: str, words: str, now:
         raise NotFound("no_such_recognition")
     if row.state != "declined":
         raise Conflict("not_a_refusal")
+    if row.replied_at is not None:
+        raise Conflict("refusal_explained")
+    row.challenge, row.challenged_by, row.challenged_at = _words(words), by.shown or by.name, now
+    row.challenged_by_id = None if by.is_system else by.id
+    _note(session, by, "refusal challenged", row, now)
+    notices.tell(session, [row.answered_by_id], "refusal questioned", _says(session, by, row), _page(row), now)
+    return row
+
+
+def reply(session: Session, by: Actor, recognition_id: str, words: str, now: datetime) -> Recognition:
+    """Whoever declined, or a colleague of their institution, says to the manager's question why; once, on record.
+
+    Raises
+    ------
+    Forbidden, NotFound
+        ``role_needed``; ``no_such_recognition``.
+    BadInput
+        ``reason_missing``.
+    Conflict
+        ``nothing_asked`` where there is no question; ``refusal_explained`` where there is a reply.
+    """
+    row = _open(session, by, recognition_id)
+    if row.challenged_at is None:
+        raise Conflict("nothing_asked")
+    if row.replied_at is not None:
+        raise Conflict("refusal_explained")
+    row.reply, row.replied_by, row.replied_at = _words(words), by.shown or by.name, now
+    _note(session, by, "refusal explained", row, now)
+    notices.settle(session, _page(row), ["refusal questioned"], now)
+    says = _says(session, by, row)
+    notices.tell(session, [row.challenged_by_id], "refusal explained", says, "/manager/recognition#refusals", now)
+    return row
+
+
+def _words(words: str) -> str:
     words = words.strip()
     if not words:
         raise BadInput("reason_missing")
-    if len(words) > LONGEST_WORDS or not words.isprintable():
+    if len(words) > LONGEST_WORDS or not words.replace("\n", " ").isprintable():
         raise BadInput("field_wrong", field="words")
-    row.challenge, row.challenged_by, row.challenged_at = words, by.shown or by.name, now
-    _note(session, by, "refusal challenged", row, now)
-    return row
+    return words
+
+
+def _page(row: Recognition) -> str:
+    return f"/recognition/{row.id}"
+
+
+def _says(session: Session, by: Actor, row: Recognition) -> dict[str, str]:
+    order = session.get(Order, row.order_id) if row.order_id else None
+    return {"accession_number": order.accession_number if order else "", "by": by.shown or by.name}
 
 
 def _known(session: Session, by: Actor, patient_id: str) -> Patient:

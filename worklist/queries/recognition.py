@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from worklist.errors import BadInput
+from worklist.errors import BadInput, NotFound
 from worklist.people import Actor
 from worklist.queries.views import Recognised
 from worklist.rules import recognition
@@ -74,6 +74,7 @@ class Judged:
     reported_at: datetime | None
     report_status: str
     study_ids: tuple[str, ...]
+    existing: Existing
     verdict: Verdict
 
 
@@ -122,10 +123,12 @@ def judged(
     now: datetime,
     *,
     until: datetime | None = None,
+    more: Collection[str] = (),
 ) -> list[Judged]:
     """Results of the same person and of the same or an equivalent procedure, the newest first, each judged.
 
-    `until` leaves out what was reported later: for orders of the past.
+    `until` leaves out what was reported later: for orders of the past. `more`: further procedures to look for, which
+    other rules may take for equivalent.
     """
     same = select(Patient.id).where(Patient.person_id == patient.person_id)
     query = (
@@ -149,7 +152,7 @@ def judged(
             ReportVersion.status.in_((*FINAL, "preliminary")),
             ReportVersion.signed_at > now - OLDEST,
             ReportVersion.signed_at <= (until or now),
-            Procedure.code.in_(rules.equal(procedure_code)),
+            Procedure.code.in_({*rules.equal(procedure_code), *more}),
         )
         .order_by(Reading.id.desc(), Order.id)
         .limit(MOST)
@@ -195,6 +198,7 @@ def judged(
                 reported_at=row.signed_at,
                 report_status=row.status,
                 study_ids=tuple(s.id for s in held),
+                existing=existing,
                 verdict=judge(existing, Wanted(procedure_code, asker, laterality), rules, now),
             )
         )
@@ -276,6 +280,44 @@ def declined(
     return _recognised(session, *conditions, limit=limit)
 
 
+def asked_about(session: Session, by: Actor, recognition_id: str) -> Recognised:
+    """A refusal of the caller's institution that a manager may have asked about.
+
+    Raises
+    ------
+    Forbidden, NotFound
+        ``role_needed``; ``no_such_recognition``.
+    """
+    by.require("technician", "doctor")
+    found = _recognised(
+        session,
+        Recognition.id == recognition_id,
+        Recognition.institution_id == by.institution_id,
+        Recognition.state == "declined",
+    )
+    if not found:
+        raise NotFound("no_such_recognition")
+    return found[0]
+
+
+def questions(session: Session, by: Actor) -> list[Recognised]:
+    """Refusals of the caller's institution that a manager asked about and nobody has answered for, the newest first.
+
+    Raises
+    ------
+    Forbidden
+        ``role_needed``.
+    """
+    by.require("technician", "doctor")
+    return _recognised(
+        session,
+        Recognition.institution_id == by.institution_id,
+        Recognition.state == "declined",
+        Recognition.challenged_at.is_not(None),
+        Recognition.replied_at.is_(None),
+    )
+
+
 def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[Recognised]:
     ours, theirs = aliased(Patient), aliased(Patient)
     rows = session.execute(
@@ -329,38 +371,11 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
                 challenge=row.challenge,
                 challenged_by=row.challenged_by,
                 challenged_at=row.challenged_at,
+                reply=row.reply,
+                replied_by=row.replied_by,
+                replied_at=row.replied_at,
                 because=tuple(row.because),
                 is_withdrawn=state == "withdrawn" or not same_person,
             )
         )
     return views
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many offers of one institution and item came to one end; `reason` only of refusals."""
-
-    institution: str
-    item: str
-    state: str
-    reason: str
-    count: int
-
-
-def counts(session: Session, by: Actor, since: datetime, until: datetime) -> list[Count]:
-    """Offers made in that time by institution, item, state and reason, for managers.
-
-    Raises
-    ------
-    Forbidden
-        ``role_needed``.
-    """
-    by.require("manager", "PACS admin")
-    rows = session.execute(
-        select(Institution.name, Recognition.item, Recognition.state, Recognition.reason, func.count())
-        .join(Institution, Institution.id == Recognition.institution_id)
-        .where(Recognition.offered_at >= since, Recognition.offered_at < until)
-        .group_by(Institution.code, Institution.name, Recognition.item, Recognition.state, Recognition.reason)
-        .order_by(Institution.code, Recognition.item, Recognition.state, Recognition.reason)
-    )
-    return [Count(*row) for row in rows]
