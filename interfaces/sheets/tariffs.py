@@ -8,7 +8,7 @@ from typing import Final
 
 from interfaces.sheets.tables import Column, Line, day, read_table
 from worklist.errors import BadInput
-from worklist.rules.savings import DEAREST, Price
+from worklist.facts import DEAREST, Price
 
 MOST_ROWS: Final = 5_000
 

@@ -13,8 +13,8 @@ from worklist import audit
 from worklist.actions.fields import day, keep, reference, region, row_of
 from worklist.actions.recognition_rules import allow
 from worklist.errors import BadInput, Conflict, NotFound
+from worklist.facts import DEAREST, Price
 from worklist.people import Actor
-from worklist.rules.savings import DEAREST, Price
 from worklist.tables import Procedure, Tariff
 
 

@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist.actions.recognition_rules import allow
+from worklist.facts import Price
 from worklist.people import Actor
 from worklist.rules.recognition_starter import reason
-from worklist.rules.savings import Price, Prices, saved
+from worklist.rules.savings import Prices, saved
 from worklist.tables import Institution, Procedure, Recognition, Tariff
 
 
@@ -62,7 +63,7 @@ def figures(session: Session, by: Actor, since: datetime, until: datetime) -> li
     Forbidden
         ``role_needed``.
     """
-    allow(by)
+    by.require("manager", "PACS admin")
     places = {place.id: place for place in session.scalars(select(Institution))}
     prices = Prices(_prices(session))
     rows = session.execute(

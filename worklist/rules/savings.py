@@ -6,22 +6,8 @@ Who read the images anew did the reading, so only a report that was adopted save
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
 
-DEAREST: Final = 100_000_000
-"""Fen; more is a mistake in typing."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a catalogue entry costs where the code of the region begins with `region`, from `valid_from` (DA) on."""
-
-    procedure: str
-    region: str
-    valid_from: str
-    examination: int
-    reading: int
+from worklist.facts import Price
 
 
 class Prices:
