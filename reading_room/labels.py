@@ -475,7 +475,12 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "study": N_("study"),
         "worklist": N_("worklist answer"),
     },
-    "row outcome": {"placed": N_("placed"), "changed": N_("changed"), "unchanged": N_("nothing new")},
+    "row outcome": {
+        "placed": N_("placed"),
+        "added": N_("added"),
+        "changed": N_("changed"),
+        "unchanged": N_("nothing new"),
+    },
     "abnormal": {  # HL7 table 0078
         "L": N_("low"),
         "H": N_("high"),

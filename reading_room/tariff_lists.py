@@ -22,7 +22,7 @@ from worklist.rules.savings import yuan
 
 TOGETHER: Final = 200  # rows in one transaction
 
-Outcome = Literal["placed", "changed", "unchanged", "refused"]
+Outcome = Literal["added", "changed", "unchanged", "refused"]
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _page(
         most=MOST_ROWS,
         answered=done is not None,
         refused=[one for one in told if one.outcome == "refused"],
-        counts=[(outcome, n) for outcome in ("placed", "changed", "unchanged") if (n := _count(told, outcome))],
+        counts=[(outcome, n) for outcome in ("added", "changed", "unchanged") if (n := _count(told, outcome))],
     )
 
 

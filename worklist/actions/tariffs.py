@@ -80,7 +80,7 @@ def remove_tariff(session: Session, by: Actor, id: str, now: datetime) -> None:
     session.flush()
 
 
-def take_price(session: Session, by: Actor, price: Price, now: datetime) -> Literal["placed", "changed", "unchanged"]:
+def take_price(session: Session, by: Actor, price: Price, now: datetime) -> Literal["added", "changed", "unchanged"]:
     """A row of a table: a tariff is known by its procedure, region and first day.
 
     Raises
@@ -103,7 +103,7 @@ def take_price(session: Session, by: Actor, price: Price, now: datetime) -> Lite
         "reading": price.reading,
     }
     save_tariff(session, by, fields, now, held.id if held is not None else None)
-    return "placed" if held is None else "changed"
+    return "added" if held is None else "changed"
 
 
 def _held(session: Session, procedure: str, where: str, begins: str) -> Tariff | None:
