@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Final
 
 from interfaces.sheets.tables import Column, Line, day, read_table
@@ -50,7 +50,7 @@ def fen(text: str) -> int:
         amount = Decimal(text.strip().lstrip("¥￥").replace(",", "").replace("，", "") or "0") * 100
         if not amount.is_finite() or not 0 <= amount <= DEAREST or amount != amount.to_integral_value():
             raise BadInput("amount_wrong", text=text[:40])
-    except InvalidOperation:
+    except DecimalException:
         raise BadInput("amount_wrong", text=text[:40]) from None
     return int(amount)
 

@@ -12,7 +12,7 @@ from reading_room.pages.forms import Field, labelled, parts, plain, read_field, 
 from reading_room.pages.frame import LONGEST, Form
 from reading_room.pages.recognition_rule_words import DUTIES
 from reading_room.words import N_
-from worklist.errors import BadInput
+from worklist.errors import BadInput, Conflict
 from worklist.rules.recognition import GRADES, LONGEST_DAYS, MOST, RuleSet, as_json, read
 
 PACKED: Final = LONGEST * 3 // 4
@@ -181,8 +181,8 @@ def take_open(draft: Draft, typed: Form) -> None:
 
     Raises
     ------
-    BadInput
-        for what is no item or level, by its field.
+    BadInput, Conflict
+        for what is no item or level, by its field; ``code_taken``.
     """
     kind, number = draft.place
     if not kind:
@@ -197,7 +197,7 @@ def take_open(draft: Draft, typed: Form) -> None:
         if not 0 < values["days"] <= LONGEST_DAYS:
             raise BadInput("field_wrong", field="days")
         if sum(item["code"] == values["code"] for item in draft.rows["item"]) > 1:
-            raise BadInput("code_taken")
+            raise Conflict("code_taken")
     elif not (values["askers"] and values["givers"]):
         raise BadInput("field_missing", field="grade")
 
