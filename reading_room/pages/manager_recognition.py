@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
@@ -99,7 +100,8 @@ def challenge(request: Request, web: Served, actor: Acting, recognition_id: str,
         view = View(request, actor)
         status, words = refusal(view, error)
         return _page(view, web, actor, status=status, error=words, typed=typed)
-    return go_on("/manager/recognition#refusals", "saved")
+    query = urlencode({name: typed[name] for name in ("period", "from", "to") if typed[name]})
+    return go_on(f"/manager/recognition{'?' if query else ''}{query}#refusals", "saved")
 
 
 def _period(view: View) -> Period:
@@ -129,7 +131,7 @@ def _page(
     typed: Form | None = None,
 ) -> Response:
     require_keeper(actor)
-    query = {"period": "month", **view.request.query_params}
+    query = {"period": "month", **(typed or view.request.query_params)}
     try:
         asked = read_period(view, query)
     except HurenError as refused:

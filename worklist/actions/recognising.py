@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -230,8 +231,11 @@ def reply(session: Session, by: Actor, recognition_id: str, words: str, now: dat
     row.reply, row.replied_by, row.replied_at = _words(words), by.shown or by.name, now
     _note(session, by, "refusal explained", row, now)
     notices.settle(session, _page(row), ["refusal questioned"], now)
-    says = _says(session, by, row)
-    notices.tell(session, [row.challenged_by_id], "refusal explained", says, "/manager/recognition#refusals", now)
+    day = (
+        (row.answered_at or now).astimezone(ZoneInfo(session.get_one(Institution, row.institution_id).timezone)).date()
+    )
+    there = f"/manager/recognition?period=own&from={day}&to={day}#refusals"
+    notices.tell(session, [row.challenged_by_id], "refusal explained", _says(session, by, row), there, now)
     return row
 
 
