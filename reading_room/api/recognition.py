@@ -13,9 +13,8 @@ from reading_room import recognition_words
 from reading_room.api.access import Looking
 from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, PathId, Plain, Remark, Word, require_zone
 from reading_room.words import Words, language_of
-from worklist.actions import recognising
-from worklist.queries import recognition as found
-from worklist.queries import recognition_figures
+from worklist.actions import recognising, refusals
+from worklist.queries import recognised, recognition_figures
 from worklist.queries.recognition_figures import Figure
 from worklist.queries.views import Recognised
 from worklist.rules.recognition_starter import REASONS
@@ -160,7 +159,7 @@ def get_refusals(
 ) -> Listed[Recognised]:
     """Refusals of that time, the newest first; for managers."""
     require_zone(since, until)
-    items = web.database.read(lambda s: found.declined(s, by, since, until, after=after, limit=limit))
+    items = web.database.read(lambda s: recognised.declined(s, by, since, until, after=after, limit=limit))
     return Listed(items, items[-1].id if len(items) == limit else "")
 
 
@@ -177,14 +176,14 @@ def get_figures(web: Served, by: Looking, since: Near, until: Near) -> Listed[Fi
 @router.get("/recognition/questions")
 def get_questions(web: Served, by: Looking) -> Listed[Recognised]:
     """Refusals of the caller's institution that a manager asked about and nobody has answered for."""
-    return Listed(web.database.read(lambda s: found.questions(s, by)))
+    return Listed(web.database.read(lambda s: recognised.questions(s, by)))
 
 
 @router.post("/recognition/{recognition_id}/challenge")
 def challenge_refusal(web: Served, by: Acting, recognition_id: PathId, body: ChallengeIn) -> AnsweredOut:
     """A manager asks about a refusal, on record."""
     now = web.clock()
-    web.database.write(lambda s: recognising.challenge(s, by, recognition_id, body.words, now))
+    web.database.write(lambda s: refusals.challenge(s, by, recognition_id, body.words, now))
     return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
 
 
@@ -192,7 +191,7 @@ def challenge_refusal(web: Served, by: Acting, recognition_id: PathId, body: Cha
 def reply_to_challenge(web: Served, by: Acting, recognition_id: PathId, body: ChallengeIn) -> AnsweredOut:
     """Whoever declined, or a colleague there, answers the manager's question; once."""
     now = web.clock()
-    web.database.write(lambda s: recognising.reply(s, by, recognition_id, body.words, now))
+    web.database.write(lambda s: refusals.reply(s, by, recognition_id, body.words, now))
     return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
 
 

@@ -16,10 +16,10 @@ from reading_room.pages.manager import PERIODS, days, menu, read_period, require
 from reading_room.pages.recognition_rule_words import item_name
 from reading_room.sheets import Cell, Sheet, as_csv, download
 from reading_room.words import N_
-from worklist.actions import recognising
+from worklist.actions import refusals
 from worklist.errors import HurenError
 from worklist.people import Actor
-from worklist.queries import recognition, recognition_figures
+from worklist.queries import recognised, recognition, recognition_figures
 from worklist.queries.figure_views import Period
 from worklist.queries.recognition import Rules
 from worklist.queries.recognition_figures import Figure
@@ -95,7 +95,7 @@ def challenge(request: Request, web: Served, actor: Acting, recognition_id: str,
     """Ask about a refusal, on record."""
     now = web.clock()
     try:
-        web.database.write(lambda s: recognising.challenge(s, actor, recognition_id, typed.why, now))
+        web.database.write(lambda s: refusals.challenge(s, actor, recognition_id, typed.why, now))
     except HurenError as error:
         view = View(request, actor)
         status, words = refusal(view, error)
@@ -143,10 +143,10 @@ def _page(
     dimension = dimension if dimension in DIMENSIONS else "institution"
 
     def read(session: Session) -> tuple[list[Figure], list[Recognised], dict[str, str]]:
-        refusals = recognition.declined(session, actor, period.since, period.until, after=after)
-        return _figures(session, actor, period), refusals, item_names(session, view)
+        rows = recognised.declined(session, actor, period.since, period.until, after=after)
+        return _figures(session, actor, period), rows, item_names(session, view)
 
-    figures, refusals, names = web.database.read(read)
+    figures, declined, names = web.database.read(read)
     _ = view.words
     return view.page(
         "manager/recognition.html",
@@ -165,9 +165,9 @@ def _page(
         unpriced=sum(f.unpriced for f in figures),
         answers=_answers(view, figures, dimension, names),
         reasons=_reasons(view, figures),
-        refusals=refusals,
+        refusals=declined,
         refusal=lambda code: recognition_words.refusal(view.words, code),
-        next=refusals[-1].id if len(refusals) == recognition.SHOWN else "",
+        next=declined[-1].id if len(declined) == recognised.SHOWN else "",
     )
 
 

@@ -7,9 +7,9 @@ from fastapi import Request, Response
 from gateway.http import Acting, Served, Web
 from reading_room import recognition_words
 from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
-from worklist.actions import recognising
+from worklist.actions import refusals
 from worklist.errors import HurenError
-from worklist.queries import recognition
+from worklist.queries import recognised
 
 router = new_router()
 
@@ -25,7 +25,7 @@ def reply(request: Request, web: Served, actor: Acting, recognition_id: str, typ
     """Answer the question, on record."""
     now = web.clock()
     try:
-        web.database.write(lambda s: recognising.reply(s, actor, recognition_id, typed.why, now))
+        web.database.write(lambda s: refusals.reply(s, actor, recognition_id, typed.why, now))
     except HurenError as error:
         view = View(request, actor)
         status, words = refusal(view, error)
@@ -38,7 +38,7 @@ def _page(
 ) -> Response:
     actor = view.actor
     assert actor is not None  # noqa: S101 - the callers have one
-    row = web.database.read(lambda s: recognition.asked_about(s, actor, recognition_id))
+    row = web.database.read(lambda s: recognised.asked_about(s, actor, recognition_id))
     return view.page(
         "refusal.html",
         status=status,

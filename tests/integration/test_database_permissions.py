@@ -61,6 +61,7 @@ from worklist.actions import (
     recognising,
     recognition_holds,
     recognition_rules,
+    refusals,
     registering,
     reports,
     rota,
@@ -318,7 +319,7 @@ def _declined(s: Session, t: Things) -> str:
 
 def _questioned(s: Session, t: Things) -> str:
     """A refusal that a manager asked about."""
-    return recognising.challenge(s, t.world.actor("manager"), _declined(s, t), "why", NOW).id
+    return refusals.challenge(s, t.world.actor("manager"), _declined(s, t), "why", NOW).id
 
 
 def _price(s: Session) -> dict[str, Any]:
@@ -604,8 +605,9 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "recognising.offer_for": (HOME, lambda s, by, t: recognising.offer_for(s, by, t.order, NOW)),
     "recognising.accept": (HOME, lambda s, by, t: recognising.accept(s, by, _offered(s, t), NOW)),
     "recognising.decline": (HOME, lambda s, by, t: recognising.decline(s, by, _offered(s, t), "1", NOW)),
-    "recognising.challenge": (KEEPERS, lambda s, by, t: recognising.challenge(s, by, _declined(s, t), "why", NOW)),
-    "recognising.reply": (HOME, lambda s, by, t: recognising.reply(s, by, _questioned(s, t), "why", NOW)),
+    "refusals.challenge": (KEEPERS, lambda s, by, t: refusals.challenge(s, by, _declined(s, t), "why", NOW)),
+    "recognising.own": (HOME, lambda s, by, t: recognising.own(s, by, _offered(s, t))),
+    "refusals.reply": (HOME, lambda s, by, t: refusals.reply(s, by, _questioned(s, t), "why", NOW)),
     "recognition_holds.release": (HOME, lambda s, by, t: recognition_holds.release(s, by, _held(s, t), NOW)),
     "recognition_rules.allow": (KEEPERS, lambda s, by, t: recognition_rules.allow(by)),
     "recognition_rules.save_rules": (
@@ -801,6 +803,7 @@ LOOKS: Final = {
 
 NO_PERMISSION_OF_THEIR_OWN: Final = {
     # parts of other actions, which have checked already
+    "recognising.note_answer",
     "recognition_holds.told",
     "recognition_holds.go_on",
     "deliveries.owe_recognised",

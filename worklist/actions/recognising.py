@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import deliveries, notices, orders, patients, recognition_holds
+from worklist.actions import deliveries, orders, patients, recognition_holds
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import OrderRequest, PatientFacts
 from worklist.moves import begin, can, move
@@ -127,7 +126,7 @@ def accept(
     NotFound, Forbidden
         ``no_such_recognition``, ``no_such_order``, ``role_needed``.
     """
-    row = _open(session, by, recognition_id)
+    row = own(session, by, recognition_id)
     adopted = adopted or row.outcome
     if adopted not in ("images", "report"):
         raise BadInput("field_wrong", field="adopted")
@@ -166,7 +165,7 @@ def decline(
     NotFound, Forbidden
         as `accept`.
     """
-    row = _open(session, by, recognition_id)
+    row = own(session, by, recognition_id)
     if reason(code) is None:
         raise BadInput("refusal_reason_unknown")
     words = words.strip()
@@ -180,81 +179,6 @@ def decline(
     if order is not None:
         recognition_holds.go_on(session, by, order, now)
     return row
-
-
-def challenge(session: Session, by: Actor, recognition_id: str, words: str, now: datetime) -> Recognition:
-    """A manager asks about a refusal, on record, and whoever declined gets a notice. Asked again before there is a
-    reply, the newer question stands.
-
-    Raises
-    ------
-    Forbidden, NotFound
-        ``role_needed``; ``no_such_recognition``.
-    BadInput
-        ``reason_missing``.
-    Conflict
-        ``not_a_refusal``; ``refusal_explained`` where there is a reply.
-    """
-    by.require_scope("admin")
-    by.require("manager", "PACS admin")
-    row = session.get(Recognition, recognition_id)
-    if row is None:
-        raise NotFound("no_such_recognition")
-    if row.state != "declined":
-        raise Conflict("not_a_refusal")
-    if row.replied_at is not None:
-        raise Conflict("refusal_explained")
-    row.challenge, row.challenged_by, row.challenged_at = _words(words), by.shown or by.name, now
-    row.challenged_by_id = None if by.is_system else by.id
-    _note(session, by, "refusal challenged", row, now)
-    notices.tell(session, [row.answered_by_id], "refusal questioned", _says(session, by, row), _page(row), now)
-    return row
-
-
-def reply(session: Session, by: Actor, recognition_id: str, words: str, now: datetime) -> Recognition:
-    """Whoever declined, or a colleague of their institution, says to the manager's question why; once, on record.
-
-    Raises
-    ------
-    Forbidden, NotFound
-        ``role_needed``; ``no_such_recognition``.
-    BadInput
-        ``reason_missing``.
-    Conflict
-        ``nothing_asked`` where there is no question; ``refusal_explained`` where there is a reply.
-    """
-    row = _open(session, by, recognition_id)
-    if row.challenged_at is None:
-        raise Conflict("nothing_asked")
-    if row.replied_at is not None:
-        raise Conflict("refusal_explained")
-    row.reply, row.replied_by, row.replied_at = _words(words), by.shown or by.name, now
-    _note(session, by, "refusal explained", row, now)
-    notices.settle(session, _page(row), ["refusal questioned"], now)
-    day = (
-        (row.answered_at or now).astimezone(ZoneInfo(session.get_one(Institution, row.institution_id).timezone)).date()
-    )
-    there = f"/manager/recognition?period=own&from={day}&to={day}#refusals"
-    notices.tell(session, [row.challenged_by_id], "refusal explained", _says(session, by, row), there, now)
-    return row
-
-
-def _words(words: str) -> str:
-    words = words.strip()
-    if not words:
-        raise BadInput("reason_missing")
-    if len(words) > LONGEST_WORDS or not words.replace("\n", " ").isprintable():
-        raise BadInput("field_wrong", field="words")
-    return words
-
-
-def _page(row: Recognition) -> str:
-    return f"/recognition/{row.id}"
-
-
-def _says(session: Session, by: Actor, row: Recognition) -> dict[str, str]:
-    order = session.get(Order, row.order_id) if row.order_id else None
-    return {"accession_number": order.accession_number if order else "", "by": by.shown or by.name}
 
 
 def _known(session: Session, by: Actor, patient_id: str) -> Patient:
@@ -314,8 +238,14 @@ def _on_record(
     return row.id
 
 
-def _open(session: Session, by: Actor, recognition_id: str) -> Recognition:
-    """An offer that was made at the actor's institution: a colleague may answer it."""
+def own(session: Session, by: Actor, recognition_id: str) -> Recognition:
+    """An offer that was made at the actor's institution: a colleague may answer it.
+
+    Raises
+    ------
+    Forbidden, NotFound
+        ``role_needed``; ``no_such_recognition``.
+    """
     by.require_scope("order")
     by.require("technician", "doctor")
     row = session.get(Recognition, recognition_id)
@@ -371,10 +301,11 @@ def _answer(session: Session, by: Actor, row: Recognition, verb: str, order: Ord
     row.order_id = order.id if order is not None else None
     row.answered_by_id, row.answered_at = by.id, now
     session.flush()
-    _note(session, by, "recognition accepted" if verb == "accept" else "recognition declined", row, now)
+    note_answer(session, by, "recognition accepted" if verb == "accept" else "recognition declined", row, now)
 
 
-def _note(session: Session, by: Actor, action: str, row: Recognition, now: datetime) -> None:
+def note_answer(session: Session, by: Actor, action: str, row: Recognition, now: datetime) -> None:
+    """Record what was said of an offer."""
     detail: dict[str, Any] = {"report": row.reading_id, "order": row.order_id or ""}
     if row.reason:
         detail["reason"] = row.reason
