@@ -16,6 +16,11 @@ RECOGNITION: Final[dict[str, str]] = {
     "refusal_words_missing": N_("Say in words why a new examination is needed."),
     "recognition_unanswered": N_("There are results that serve. Take one, or say why a new examination is needed."),
     "not_a_refusal": N_("Only a refusal can be asked about."),
+    "nothing_asked": N_("Nobody has asked about this refusal."),
+    "refusal_explained": N_("This refusal was explained already."),
+    "tariff_there": N_("There is a tariff of this procedure from the same day in the same region."),
+    "no_such_tariff": N_("There is no such tariff."),
+    "amount_wrong": N_("{text} is no amount: write yuan, such as 120 or 120.50."),
     "recognition_rules_wrong": N_("These are no rules: the mistake is at {at}."),
     "recognition_rules_newer": N_("Somebody made newer rules meanwhile. Load them and change those."),
 }

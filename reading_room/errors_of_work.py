@@ -203,12 +203,12 @@ WORK: Final[dict[str, str]] = {
     "order_told_newer": N_("The order was changed after this message came: doing the old one now would undo that."),
     "placer_number_missing": N_("The order has no number of its own."),
     # Orders from a table
-    "csv_empty": N_("There are no orders in the file."),
+    "csv_empty": N_("There are no rows in the file."),
     "csv_undecodable": N_("The file is no text in UTF-8 or GB18030. Save it as CSV."),
     "csv_column_missing": N_("A column is missing: {field}."),
     "csv_column_unknown": N_("Nobody knows the column {column}."),
     "csv_column_twice": N_("The column {column} is there twice."),
-    "csv_too_many_rows": N_("There are more than {limit} orders in the file. Hand it in as several."),
+    "csv_too_many_rows": N_("There are more than {limit} rows in the file. Hand it in as several."),
     "csv_broken": N_("The table breaks off at line {line}: is a quotation mark not closed?"),
     "csv_row_too_wide": N_(
         "The row has more cells than the table has columns: put a text with commas into quotation marks."

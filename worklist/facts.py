@@ -908,3 +908,19 @@ class Criterion:
 
     name: str
     values: tuple[Sought, ...]
+
+
+DEAREST: Final = 100_000_000
+"""Fen of a price; more is a mistake in typing."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a catalogue entry costs from `valid_from` (DA) on where the code of the region (GB/T 2260) begins with
+    `region`; in fen (0.01 yuan)."""
+
+    procedure: str
+    region: str
+    valid_from: str
+    examination: int
+    reading: int

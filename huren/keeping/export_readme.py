@@ -235,6 +235,8 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "patient_told": ("whether the patient was told", "是否告知患者"),
     "challenge": ("what a manager asked about the refusal", "管理者质询内容"),
     "challenged_at": ("asked at", "质询时间"),
+    "reply": ("the reply to that", "质询答复"),
+    "replied_at": ("replied at", "答复时间"),
     "endpoint": ("where it goes", "接收方"),
     "control_id": ("MSH-10", "消息控制号（MSH-10）"),
     "attempts": ("tries", "尝试次数"),

@@ -1,35 +1,23 @@
 """Orders as a CSV file: one row, one order. What a HIS says in HL7, for those whose HIS can only write a table.
 
-UTF-8 (with or without a byte order mark) or GB18030, as Excel writes it in China; commas, semicolons or tabs. The first
-row names the columns, in any order, in English or Chinese.
+How the file itself is read: `interfaces.sheets.tables`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from interfaces.sheets.tables import DATES, Column, Line, read_table
 from worklist.errors import BadInput
 from worklist.facts import Identifier, OrderRequest, PatientFacts, PersonName, Priority, Sex
 
 MOST_ROWS: Final = 1_000
 LONGEST_VALUE: Final = 2_000  # characters
 LONGEST_CARRIED: Final = 64  # of what goes onto devices' worklists
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its name for programs, its name for people, and whether every row must fill it."""
-
-    name: str
-    chinese: str
-    needed: bool = False
-    carried: bool = False  # onto devices' worklists: short, and no backslash, which parts two values in DICOM
 
 
 COLUMNS: Final = (
@@ -53,7 +41,6 @@ COLUMNS: Final = (
     Column("visit_number", "就诊号", carried=True),
 )
 
-_BY_TITLE: Final = {title: c.name for c in COLUMNS for title in (c.name, c.chinese)}
 _PRIORITIES: Final[dict[str, Priority]] = {
     **dict.fromkeys(("", "routine", "r", "普通", "常规", "平诊"), "ROUTINE"),
     **dict.fromkeys(("urgent", "a", "加急", "急"), "URGENT"),
@@ -76,10 +63,8 @@ _SIDES: Final = {
     "右": "R",
     "右侧": "R",
 } | dict.fromkeys(("b", "both", "双", "双侧"), "B")
-_DATES: Final = ("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y年%m月%d日")
 _TIMES: Final = ("", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S")
 _STAMPS: Final = ("%Y%m%d%H%M", "%Y%m%d%H%M%S")
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _MANGLED: Final = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 
 
@@ -92,98 +77,30 @@ class Row:
     said: tuple[PatientFacts, OrderRequest] | BadInput
 
 
-def template(chinese: bool) -> bytes:
-    """An empty table: the row of names, as Excel opens it (UTF-8 with a byte order mark)."""
-    names = [column.chinese if chinese else column.name for column in COLUMNS]
-    return ("\ufeff" + ",".join(names) + "\r\n").encode()
-
-
 def read_orders(raw: bytes) -> list[Row]:
     """Every row that is not empty, good or bad, in order.
 
-    Raises BadInput where the file as a whole cannot be taken: ``csv_undecodable``, ``csv_empty``,
-    ``csv_column_missing`` (`field`), ``csv_column_unknown``, ``csv_column_twice`` (`column`),
-    ``csv_too_many_rows`` (`limit`), ``csv_broken`` (`line`).
+    Raises BadInput where the file as a whole cannot be taken (`read_table`).
     """
-    text = _decoded(raw)
-    if not text.strip():
-        raise BadInput("csv_empty")
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     rows: list[Row] = []
     lines: dict[str, int] = {}  # of placer numbers
-    names: list[str] = []
-    try:
-        for line, cells in _lines(table):
-            if not names:
-                names = _columns(cells)
-                continue
-            if len(rows) >= MOST_ROWS:
-                raise BadInput("csv_too_many_rows", limit=MOST_ROWS)
-            row = _row(line, names, cells)
-            first = lines.setdefault(row.placer_number, line) if row.placer_number else line
-            if first != line:  # the second would change the first, which nobody means in one list
-                row = Row(line, row.placer_number, BadInput("csv_number_twice", line=first))
-            rows.append(row)
-    except csv.Error:
-        raise BadInput("csv_broken", line=table.line_num) from None
-    if not rows:
-        raise BadInput("csv_empty")
+    for line in read_table(raw, COLUMNS, MOST_ROWS):
+        row = _row(line)
+        first = lines.setdefault(row.placer_number, row.line) if row.placer_number else row.line
+        if first != row.line:  # the second would change the first, which nobody means in one list
+            row = Row(row.line, row.placer_number, BadInput("csv_number_twice", line=first))
+        rows.append(row)
     return rows
 
 
-def _decoded(raw: bytes) -> str:
-    for codec in ("utf-8-sig", "gb18030"):
-        try:
-            text = raw.decode(codec)
-        except UnicodeDecodeError:
-            continue
-        if not _CONTROL.search(text):
-            return text
-    raise BadInput("csv_undecodable")
-
-
-def _delimiter(text: str) -> str:
-    head = text.lstrip().splitlines()[0]
-    return max(",;\t", key=head.count)
-
-
-def _lines(table: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not empty, with the line on which each begins."""
-    begins = 1
-    for cells in table:
-        if any(cell.strip() for cell in cells):
-            yield begins, cells
-        begins = table.line_num + 1  # type: ignore[attr-defined] # of csv's reader
-
-
-def _columns(cells: Sequence[str]) -> list[str]:
-    names: list[str] = []
-    for cell in cells:
-        title = cell.strip()
-        name = _BY_TITLE.get(title) or _BY_TITLE.get(title.lower().replace(" ", "_"))
-        if name is None:
-            if not title:
-                names.append("")
-                continue
-            raise BadInput("csv_column_unknown", column=title[:40])
-        if name in names:
-            raise BadInput("csv_column_twice", column=title[:40])
-        names.append(name)
-    for column in COLUMNS:
-        if column.needed and column.name not in names:
-            raise BadInput("csv_column_missing", field=column.name)
-    return names
-
-
-def _row(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
-    said = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name}
-    number = said.get("placer_number", "")[:LONGEST_CARRIED]
+def _row(line: Line) -> Row:
+    number = line.said.get("placer_number", "")[:LONGEST_CARRIED]
     try:
-        if any(cell.strip() for cell in cells[len(names) :]):
+        if line.is_too_wide:
             raise BadInput("csv_row_too_wide")  # a comma in a text without quotes shifts what follows
-        return Row(line, number, (_patient(said), _request(said)))
+        return Row(line.number, number, (_patient(line.said), _request(line.said)))
     except BadInput as error:
-        return Row(line, number, error)
+        return Row(line.number, number, error)
 
 
 def _value(said: dict[str, str], name: str) -> str:
@@ -251,7 +168,7 @@ def _date(said: dict[str, str], name: str, times: Sequence[str]) -> str:
     if not value:
         return ""
     stamps = _STAMPS if len(times) > 1 else ()
-    for pattern in (*(day + time for day in _DATES for time in times), *stamps):
+    for pattern in (*(day + time for day in DATES for time in times), *stamps):
         try:
             moment = datetime.strptime(value, pattern)  # noqa: DTZ007 -- local to the institution, or a birth date
         except ValueError:

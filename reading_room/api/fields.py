@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from reading_room.api.answers import ErrorAnswer
+from worklist.errors import BadInput
 from worklist.queries.views import Page
 
 T = TypeVar("T")
@@ -98,3 +100,9 @@ class Listed(Generic[T]):
     def of(cls, page: Page[T]) -> Listed[T]:
         """A page of a query."""
         return cls(list(page.items), page.next)
+
+
+def require_zone(*times: datetime) -> None:
+    """Refuse times that do not say where they are (``times_wrong``)."""
+    if any(t.tzinfo is None for t in times):
+        raise BadInput("times_wrong")

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gateway.http import Acting, Served
-from interfaces.sheets.orders import template
+from interfaces.sheets.orders import COLUMNS
+from interfaces.sheets.tables import template
 from reading_room.api.fields import REFUSALS, Plain
 from reading_room.labels import problem
 from reading_room.order_lists import Done, Outcome, hand_in
@@ -20,9 +21,10 @@ from worklist.queries import administration
 router = APIRouter(tags=["orders"], responses=REFUSALS)
 
 CSV: Final = "text/csv"
-_BYTES: Final[dict[str, Any]] = {
+BYTES: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {CSV: {"schema": {"type": "string", "format": "binary"}}}},
 }
+"""A body that is a CSV file."""
 InstitutionCode = Annotated[
     str, Query(max_length=32, description="For whom, by code; empty: the caller's own institution."), Plain
 ]
@@ -50,7 +52,7 @@ class ListOut(BaseModel):
     rows: list[RowOut]
 
 
-@router.post("/orders/csv", openapi_extra=_BYTES)
+@router.post("/orders/csv", openapi_extra=BYTES)
 async def hand_in_orders(request: Request, web: Served, by: Acting, institution_code: InstitutionCode = "") -> ListOut:
     """Place orders from a CSV file (UTF-8 or GB18030, at most 1 MiB and 1,000 rows), each known by its placer number.
 
@@ -77,8 +79,8 @@ def get_template(by: Acting) -> Response:
 
 def as_file(by: Actor) -> Response:
     """The empty table as a download, in the person's language."""
-    name = 'attachment; filename="orders.csv"'
-    return Response(template(by.language == "zh_CN"), media_type=CSV, headers={"Content-Disposition": name})
+    table = template(COLUMNS, chinese=by.language == "zh_CN")
+    return Response(table, media_type=CSV, headers={"Content-Disposition": 'attachment; filename="orders.csv"'})
 
 
 def _hand_in(web: Served, by: Actor, raw: bytes, code: str) -> list[Done]:

@@ -1,4 +1,4 @@
-"""Mutual recognition: results that serve instead of a new examination, the answer, the rules, the numbers."""
+"""Mutual recognition: results that serve instead of a new examination, the answer, questions about it, the numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from pydantic import BaseModel, Field
 from gateway.http import Acting, Served
 from reading_room import recognition_words
 from reading_room.api.access import Looking
-from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Line, Listed, PathId, Plain, Remark, Word
+from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, PathId, Plain, Remark, Word, require_zone
 from reading_room.words import Words, language_of
-from worklist.actions import recognising, recognition_rules
-from worklist.errors import BadInput
-from worklist.queries import recognition as found
-from worklist.queries import recognition_rules as set_up
-from worklist.queries.recognition import Count
-from worklist.queries.recognition_rules import QualificationRow
+from worklist.actions import recognising, refusals
+from worklist.queries import recognised, recognition_figures
+from worklist.queries.recognition_figures import Figure
 from worklist.queries.views import Recognised
-from worklist.rules import recognition
 from worklist.rules.recognition_starter import REASONS
 
 router = APIRouter(tags=["recognition"], responses=REFUSALS)
@@ -98,40 +94,8 @@ class AnsweredOut(BaseModel):
     accession_number: str
 
 
-class RulesIn(Body):
-    """A new version of the rules."""
-
-    rules: dict[str, Any]
-    effective_from: datetime | None = Field(None, description="With a zone; null: now.")
-    note: Line = ""
-    base: int | None = Field(None, ge=0, description="The newest version that its author saw.")
-
-
-class RulesOut(BaseModel):
-    """A version of the rules; number 0 are those that the program begins with."""
-
-    number: int
-    effective_from: datetime | None
-    note: str
-    made_by: str
-    made_at: datetime | None
-    rules: dict[str, Any]
-
-
-class QualificationIn(Body):
-    """A quality assessment that was passed. Days are YYYYMMDD, and both count."""
-
-    institution_id: Word = ""
-    item: Word = Field("", description="Of the rules; empty: the institution as a whole.")
-    mark: Word = Field("", description="As it is printed.")
-    region: Word = Field("", description="Begins the GB/T 2260 codes of where it counts; empty: everywhere.")
-    valid_from: Word = ""
-    valid_to: Word = Field("", description="Empty: no end.")
-    note: Line = ""
-
-
 class ChallengeIn(Body):
-    """What a manager asks about a refusal."""
+    """What a manager asks about a refusal, or what is replied."""
 
     words: Remark
 
@@ -194,103 +158,45 @@ def get_refusals(
     web: Served, by: Looking, since: Near, until: Near, after: After = "", limit: Limit = 50
 ) -> Listed[Recognised]:
     """Refusals of that time, the newest first; for managers."""
-    _require_zone(since, until)
-    items = web.database.read(lambda s: found.declined(s, by, since, until, after=after, limit=limit))
+    require_zone(since, until)
+    items = web.database.read(lambda s: recognised.declined(s, by, since, until, after=after, limit=limit))
     return Listed(items, items[-1].id if len(items) == limit else "")
 
 
 @router.get("/recognition/figures")
-def get_figures(web: Served, by: Looking, since: Near, until: Near) -> Listed[Count]:
-    """Offers of that time by institution, item, state and reason; for managers."""
-    _require_zone(since, until)
-    return Listed(web.database.read(lambda s: found.counts(s, by, since, until)))
+def get_figures(web: Served, by: Looking, since: Near, until: Near) -> Listed[Figure]:
+    """Offers of that time by institution, item and month, and what became of them; for managers.
+
+    `saved` is an estimate by tariffs, in fen (0.01 yuan); `unpriced` accepted results are in no tariff and left out.
+    """
+    require_zone(since, until)
+    return Listed(web.database.read(lambda s: recognition_figures.figures(s, by, since, until)))
+
+
+@router.get("/recognition/questions")
+def get_questions(web: Served, by: Looking) -> Listed[Recognised]:
+    """Refusals of the caller's institution that a manager asked about and nobody has answered for."""
+    return Listed(web.database.read(lambda s: recognised.questions(s, by)))
 
 
 @router.post("/recognition/{recognition_id}/challenge")
 def challenge_refusal(web: Served, by: Acting, recognition_id: PathId, body: ChallengeIn) -> AnsweredOut:
     """A manager asks about a refusal, on record."""
     now = web.clock()
-    web.database.write(lambda s: recognising.challenge(s, by, recognition_id, body.words, now))
+    web.database.write(lambda s: refusals.challenge(s, by, recognition_id, body.words, now))
     return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
 
 
-@router.get("/recognition/rules")
-def get_rules(web: Served, by: Looking) -> Listed[RulesOut]:
-    """All versions of the rules, the newest first; for managers and the PACS admin."""
-    versions = web.database.read(lambda s: set_up.versions(s, by))
-    return Listed([_rules(v) for v in versions])
-
-
-@router.post("/recognition/rules", status_code=201)
-def add_rules(web: Served, by: Acting, body: RulesIn) -> RulesOut:
-    """Make a new version of the rules: none is ever changed."""
+@router.post("/recognition/{recognition_id}/reply")
+def reply_to_challenge(web: Served, by: Acting, recognition_id: PathId, body: ChallengeIn) -> AnsweredOut:
+    """Whoever declined, or a colleague there, answers the manager's question; once."""
     now = web.clock()
-    if body.effective_from is not None:
-        _require_zone(body.effective_from)
-
-    def work(session: Any) -> RulesOut:
-        row = recognition_rules.save_rules(
-            session, by, body.rules, now, effective_from=body.effective_from, note=body.note, base=body.base
-        )
-        return next(_rules(v) for v in set_up.versions(session, by) if v.number == row.number)
-
-    return web.database.write(work)
-
-
-@router.post("/recognition/rules/try")
-def try_rules(web: Served, by: Acting, body: RulesIn) -> set_up.Tried:
-    """What these rules would have said of the newest orders, beside what those in force say. Nothing is kept."""
-    now = web.clock()
-    rules = recognition.read(body.rules)
-    return web.database.read(lambda s: set_up.tried(s, by, rules, now))
-
-
-@router.get("/qualifications")
-def get_qualifications(web: Served, by: Looking) -> Listed[QualificationRow]:
-    """Who passed which quality assessment; for managers and the PACS admin."""
-    return Listed(web.database.read(lambda s: set_up.qualifications(s, by)))
-
-
-@router.post("/qualifications", status_code=201)
-def add_qualification(web: Served, by: Acting, body: QualificationIn) -> QualificationRow:
-    """Note a quality assessment."""
-    return _save(web, by, body, None)
-
-
-@router.put("/qualifications/{qualification_id}")
-def change_qualification(web: Served, by: Acting, qualification_id: PathId, body: QualificationIn) -> QualificationRow:
-    """Change what is noted; a field that is left out stays as it is."""
-    return _save(web, by, body, qualification_id)
-
-
-def _save(web: Served, by: Acting, body: QualificationIn, id: str | None) -> QualificationRow:
-    now = web.clock()
-
-    def work(session: Any) -> QualificationRow:
-        row = recognition_rules.save_qualification(session, by, body.given(), now, id)
-        return next(q for q in set_up.qualifications(session, by) if q.id == row.id)
-
-    return web.database.write(work)
-
-
-def _require_zone(*times: datetime) -> None:
-    if any(t.tzinfo is None for t in times):
-        raise BadInput("times_wrong")
+    web.database.write(lambda s: refusals.reply(s, by, recognition_id, body.words, now))
+    return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
 
 
 def _accepted(order: Any) -> tuple[str, str, str]:
     return order.id, order.state, order.accession_number
-
-
-def _rules(version: found.Rules) -> RulesOut:
-    return RulesOut(
-        number=version.number,
-        effective_from=version.effective_from,
-        note=version.note,
-        made_by=version.made_by,
-        made_at=version.made_at,
-        rules=recognition.as_json(version.rules),
-    )
 
 
 def _offer(offer: recognising.Offer, words: Words, now: datetime) -> OfferOut:

@@ -29,6 +29,7 @@ DONE: Final = {
     "sent_back": N_("Sent back to the writer."),
     "signed": N_("Signed. The report is on its way."),
     "preliminary": N_("The preliminary report is on its way. The review is still owed."),
+    "explained": N_("Your reply is recorded. The manager sees it."),
     "returned": N_("Returned. The township examines again under the same number."),
     "referred": N_("Referred. The other center sees the case now."),
     "closed": N_("Closed without report."),

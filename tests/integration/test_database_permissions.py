@@ -61,6 +61,7 @@ from worklist.actions import (
     recognising,
     recognition_holds,
     recognition_rules,
+    refusals,
     registering,
     reports,
     rota,
@@ -72,13 +73,14 @@ from worklist.actions import (
     steps,
     strangers,
     studies,
+    tariffs,
     uploads,
     users,
     wrong_patient,
 )
 from worklist.database import Database, sqlite_url
 from worklist.errors import BadInput, Forbidden, NotFound, Refused
-from worklist.facts import Caller, Identifier, MessageHeader, OrderRequest, PatientFacts
+from worklist.facts import Caller, Identifier, MessageHeader, OrderRequest, PatientFacts, Price
 from worklist.moves import begin
 from worklist.people import HUREN, Actor, open_session
 from worklist.queries.audit_trail import AuditSearch
@@ -99,6 +101,7 @@ from worklist.tables import (
     Order,
     OutboxRow,
     PatientDocument,
+    Procedure,
     Reading,
     ReadingStudy,
     Recognition,
@@ -312,6 +315,22 @@ def _held(s: Session, t: Things) -> str:
 def _declined(s: Session, t: Things) -> str:
     """A refusal."""
     return recognising.decline(s, t.world.actor("doc1"), _offered(s, t), "1", NOW).id
+
+
+def _questioned(s: Session, t: Things) -> str:
+    """A refusal that a manager asked about."""
+    return refusals.challenge(s, t.world.actor("manager"), _declined(s, t), "why", NOW).id
+
+
+def _price(s: Session) -> dict[str, Any]:
+    """What a head costs."""
+    head = s.scalar(select(Procedure.id).where(Procedure.code == "CT-HEAD"))
+    return {"procedure_id": head, "valid_from": "20260101", "examination": 20000, "reading": 3000}
+
+
+def _tariff(s: Session) -> str:
+    """A tariff."""
+    return tariffs.save_tariff(s, HUREN, _price(s), NOW).id
 
 
 def _sending(s: Session, t: Things, state: str) -> str:
@@ -586,7 +605,9 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "recognising.offer_for": (HOME, lambda s, by, t: recognising.offer_for(s, by, t.order, NOW)),
     "recognising.accept": (HOME, lambda s, by, t: recognising.accept(s, by, _offered(s, t), NOW)),
     "recognising.decline": (HOME, lambda s, by, t: recognising.decline(s, by, _offered(s, t), "1", NOW)),
-    "recognising.challenge": (KEEPERS, lambda s, by, t: recognising.challenge(s, by, _declined(s, t), "why", NOW)),
+    "refusals.challenge": (KEEPERS, lambda s, by, t: refusals.challenge(s, by, _declined(s, t), "why", NOW)),
+    "recognising.own": (HOME, lambda s, by, t: recognising.own(s, by, _offered(s, t))),
+    "refusals.reply": (HOME, lambda s, by, t: refusals.reply(s, by, _questioned(s, t), "why", NOW)),
     "recognition_holds.release": (HOME, lambda s, by, t: recognition_holds.release(s, by, _held(s, t), NOW)),
     "recognition_rules.allow": (KEEPERS, lambda s, by, t: recognition_rules.allow(by)),
     "recognition_rules.save_rules": (
@@ -598,6 +619,12 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
         lambda s, by, t: recognition_rules.save_qualification(
             s, by, {"institution_id": t.world.institutions["TS01"], "valid_from": "20260101"}, NOW
         ),
+    ),
+    "tariffs.save_tariff": (KEEPERS, lambda s, by, t: tariffs.save_tariff(s, by, _price(s), NOW)),
+    "tariffs.remove_tariff": (KEEPERS, lambda s, by, t: tariffs.remove_tariff(s, by, _tariff(s), NOW)),
+    "tariffs.take_price": (
+        KEEPERS,
+        lambda s, by, t: tariffs.take_price(s, by, Price("CT-HEAD", "", "20260101", 20000, 3000), NOW),
     ),
     "archiving.send_again": (ADMIN, lambda s, by, t: archiving.send_again(s, by, _archival(s, t), NOW)),
     "channels.save_channel": (ADMIN, lambda s, by, t: channels.save_channel(s, by, HOOK, NOW)),
@@ -776,6 +803,7 @@ LOOKS: Final = {
 
 NO_PERMISSION_OF_THEIR_OWN: Final = {
     # parts of other actions, which have checked already
+    "recognising.note_answer",
     "recognition_holds.told",
     "recognition_holds.go_on",
     "deliveries.owe_recognised",

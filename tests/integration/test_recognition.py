@@ -179,8 +179,9 @@ def test_a_result_is_declined_with_a_coded_reason_and_a_manager_asks_about_it(de
     assert code_of(doctor.get("/api/recognition/refusals", params=span)) == "role_needed"
     [refused] = manager.get("/api/recognition/refusals", params=span).json()["items"]
     assert (refused["id"], refused["reason"], refused["patient_told"]) == (row.id, "1", True)
-    [count] = manager.get("/api/recognition/figures", params=span).json()["items"]
-    assert count == {"institution": "河东乡卫生院", "item": "CT", "state": "declined", "reason": "1", "count": 1}
+    [figure] = manager.get("/api/recognition/figures", params=span).json()["items"]
+    assert (figure["institution"], figure["item"], figure["month"]) == ("河东乡卫生院", "CT", "2026-03")
+    assert (figure["offered"], figure["declined"], figure["reasons"], figure["saved"]) == (1, 1, {"1": 1}, 0)
     asked_why = manager.post(f"/api/recognition/{row.id}/challenge", json={"words": "病情有何变化？"})
     assert asked_why.status_code == 200
     assert desk.world.one(Recognition).challenge == "病情有何变化？"
@@ -188,7 +189,7 @@ def test_a_result_is_declined_with_a_coded_reason_and_a_manager_asks_about_it(de
     page = desk.browser("manager")
     assert "病情有何变化？" in page.get("/manager/recognition").text
     said = page.post(f"/manager/recognition/{row.id}/challenge", data={"why": "再说明"}, follow_redirects=False)
-    assert said.headers["location"] == "/manager/recognition?done=saved"
+    assert said.headers["location"] == "/manager/recognition?done=saved#refusals"
     assert desk.browser("doc2").get("/manager/recognition").status_code == 403
 
 

@@ -53,6 +53,7 @@ THINGS: Final[dict[str, str]] = {
     "suggestion_id": "MatchSuggestion",
     "task_id": "LateImages",
     "template_id": "ReportTemplate",
+    "tariff_id": "Tariff",
     "token_id": "ApiToken",
     "upload_id": "Upload",
     "user_id": "User",

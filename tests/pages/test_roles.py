@@ -17,7 +17,17 @@ ENTRIES = {
     "doc1": ("/orders", "/orders/new", "/patients", "/critical", "/break-glass", "/account/notices"),
     "reader1": ("/reading", "/my-reports", "/aids", "/critical", "/break-glass"),
     "senior1": ("/reading", "/review", "/my-reports", "/aids", "/critical", "/break-glass"),
-    "manager": ("/reading", "/manager", "/manager/recognition", "/aids", "/critical"),
+    "manager": (
+        "/reading",
+        "/manager",
+        "/manager/recognition",
+        "/manager/recognition/rules",
+        "/manager/recognition/rules/versions",
+        "/manager/recognition/qualifications",
+        "/manager/recognition/tariffs",
+        "/aids",
+        "/critical",
+    ),
     "admin": (
         "/patients",
         "/manager",
@@ -51,6 +61,7 @@ SAME_IN_CHINESE = re.compile(
     r"\b(English|https?|Webhook|STARTTLS|URL|PEM|HUREN_NOTICE_HOSTS"
     r"|CSV|CT|DX|US|FHIR|HIS|HIS of \w+|DICOM|ZIP|TLS|HL7|MSH-\d|AE|GB18030|UTF-8|GBK|ASCII|ISO \w+ IR \w+"
     r"|ISO_IR 100|PACS|API|DR|MR|ECG|HEAD|CHEST|ABDOMEN|PV1|ACK|ORR|ORG|Esc|Tab|Alt|Asia/Shanghai|dimse|mllp|rest"
+    r"|BLOOD-COUNT|COAGULATION|ELECTROLYTES|CHEMISTRY|IMMUNOLOGY|HBA1C|EQA|Excel"
     r"|calling|HUREN|H\d+|Zhang Wei|Yang JianGuo|Wang XiaoDong|Li XiuYing"
     r"|TS\d+\w*|CH01|CITY|VL01|MOBILE|SHARED|P\d+|\w+\d\b)\b",
     re.ASCII,  # Chinese characters stand next to a word without a space

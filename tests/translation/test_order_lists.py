@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interfaces.sheets.orders import COLUMNS, MOST_ROWS, read_orders, template
+from interfaces.sheets.orders import COLUMNS, MOST_ROWS, read_orders
+from interfaces.sheets.tables import template
 from worklist.errors import BadInput
 from worklist.facts import Identifier, OrderRequest, PatientFacts, PersonName
 
@@ -143,7 +144,7 @@ def test_a_file_that_is_no_such_table_is_refused_whole(raw: bytes, code: str) ->
 
 @pytest.mark.parametrize("chinese", [True, False])
 def test_the_template_is_read_back_and_opens_in_excel(chinese: bool) -> None:
-    raw = template(chinese)
+    raw = template(COLUMNS, chinese=chinese)
     assert raw.startswith(codecs.BOM_UTF8)
     row = [""] * len(COLUMNS)
     for n, column in enumerate(COLUMNS):

@@ -41,11 +41,12 @@ def row_of(session: Session, table: type[Row], id: str | None, make: Callable[[]
     return row
 
 
-def keep(session: Session, by: Actor, row: Row, now: datetime) -> Row:
-    """Write the row, and who changed it."""
+def keep(session: Session, by: Actor, row: Row, now: datetime, detail: dict[str, Any] | None = None) -> Row:
+    """Write the row, and who changed it; `detail` says what it holds now, where that is worth a record."""
     session.add(row)
     session.flush()
-    audit.note(session, by, f"{row.__tablename__} saved", now, thing=row.__tablename__, thing_id=row.id)
+    thing = row.__tablename__
+    audit.note(session, by, f"{thing} saved", now, thing=thing, thing_id=row.id, detail=detail)
     return row
 
 
@@ -80,6 +81,29 @@ def one_of(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...], defau
     value = text(fields, name, default)
     if value not in allowed:
         raise BadInput("field_wrong", field=name)
+    return value
+
+
+def day(fields: Mapping[str, Any], name: str, default: str) -> str:
+    """A day as DA (PS3.5 section 6.2), or nothing."""
+    value = text(fields, name, default)
+    try:
+        if value and (len(value) != 8 or not value.isascii() or f"{_read_day(value):%Y%m%d}" != value):
+            raise BadInput("field_wrong", field=name)
+    except ValueError as error:
+        raise BadInput("field_wrong", field=name) from error
+    return value
+
+
+def _read_day(da: str) -> datetime:
+    return datetime.strptime(da, "%Y%m%d")  # noqa: DTZ007 - a day has no zone
+
+
+def region(fields: Mapping[str, Any], default: str) -> str:
+    """What the codes of a region (GB/T 2260, six digits) begin with; empty: everywhere."""
+    value = text(fields, "region", default)
+    if value and not (value.isascii() and value.isdigit() and len(value) <= 6):
+        raise BadInput("field_wrong", field="region")
     return value
 
 

@@ -30,6 +30,8 @@ KINDS: Final = (
     "referral answered",
     "case assigned",
     "report changed",
+    "refusal questioned",
+    "refusal explained",
     "glass broken",
     "disk low",
     "disk full",

@@ -126,7 +126,7 @@ def accept(
     NotFound, Forbidden
         ``no_such_recognition``, ``no_such_order``, ``role_needed``.
     """
-    row = _open(session, by, recognition_id)
+    row = own(session, by, recognition_id)
     adopted = adopted or row.outcome
     if adopted not in ("images", "report"):
         raise BadInput("field_wrong", field="adopted")
@@ -165,7 +165,7 @@ def decline(
     NotFound, Forbidden
         as `accept`.
     """
-    row = _open(session, by, recognition_id)
+    row = own(session, by, recognition_id)
     if reason(code) is None:
         raise BadInput("refusal_reason_unknown")
     words = words.strip()
@@ -178,35 +178,6 @@ def decline(
     _answer(session, by, row, "decline", order, now)
     if order is not None:
         recognition_holds.go_on(session, by, order, now)
-    return row
-
-
-def challenge(session: Session, by: Actor, recognition_id: str, words: str, now: datetime) -> Recognition:
-    """A manager asks about a refusal, on record.
-
-    Raises
-    ------
-    Forbidden, NotFound
-        ``role_needed``; ``no_such_recognition``.
-    BadInput
-        ``reason_missing``.
-    Conflict
-        ``not_a_refusal``.
-    """
-    by.require_scope("admin")
-    by.require("manager", "PACS admin")
-    row = session.get(Recognition, recognition_id)
-    if row is None:
-        raise NotFound("no_such_recognition")
-    if row.state != "declined":
-        raise Conflict("not_a_refusal")
-    words = words.strip()
-    if not words:
-        raise BadInput("reason_missing")
-    if len(words) > LONGEST_WORDS or not words.isprintable():
-        raise BadInput("field_wrong", field="words")
-    row.challenge, row.challenged_by, row.challenged_at = words, by.shown or by.name, now
-    _note(session, by, "refusal challenged", row, now)
     return row
 
 
@@ -267,8 +238,14 @@ def _on_record(
     return row.id
 
 
-def _open(session: Session, by: Actor, recognition_id: str) -> Recognition:
-    """An offer that was made at the actor's institution: a colleague may answer it."""
+def own(session: Session, by: Actor, recognition_id: str) -> Recognition:
+    """An offer that was made at the actor's institution: a colleague may answer it.
+
+    Raises
+    ------
+    Forbidden, NotFound
+        ``role_needed``; ``no_such_recognition``.
+    """
     by.require_scope("order")
     by.require("technician", "doctor")
     row = session.get(Recognition, recognition_id)
@@ -324,10 +301,11 @@ def _answer(session: Session, by: Actor, row: Recognition, verb: str, order: Ord
     row.order_id = order.id if order is not None else None
     row.answered_by_id, row.answered_at = by.id, now
     session.flush()
-    _note(session, by, "recognition accepted" if verb == "accept" else "recognition declined", row, now)
+    note_answer(session, by, "recognition accepted" if verb == "accept" else "recognition declined", row, now)
 
 
-def _note(session: Session, by: Actor, action: str, row: Recognition, now: datetime) -> None:
+def note_answer(session: Session, by: Actor, action: str, row: Recognition, now: datetime) -> None:
+    """Record what was said of an offer."""
     detail: dict[str, Any] = {"report": row.reading_id, "order": row.order_id or ""}
     if row.reason:
         detail["reason"] = row.reason

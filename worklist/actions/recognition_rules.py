@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from worklist.actions.fields import keep, reference, row_of, text
+from worklist.actions.fields import day, keep, reference, region, row_of, text
 from worklist.errors import BadInput, Conflict
 from worklist.people import Actor
 from worklist.rules import recognition
@@ -93,28 +93,13 @@ def save_qualification(
         if len(value) > longest or not value.isprintable():
             raise BadInput("field_wrong", field=name)
         setattr(row, name, value)
-    row.region = text(fields, "region", row.region or "")
-    if row.region and not (row.region.isascii() and row.region.isdigit() and len(row.region) <= 6):
-        raise BadInput("field_wrong", field="region")
-    row.valid_from = _day(fields, "valid_from", row.valid_from or "")
+    row.region = region(fields, row.region or "")
+    row.valid_from = day(fields, "valid_from", row.valid_from or "")
     if not row.valid_from:
         raise BadInput("field_missing", field="valid_from")
-    row.valid_to = _day(fields, "valid_to", row.valid_to or "")
+    row.valid_to = day(fields, "valid_to", row.valid_to or "")
     if row.valid_to and row.valid_to < row.valid_from:
         raise BadInput("field_wrong", field="valid_to")
     row.changed_by, row.changed_at = by.shown or by.name, now
-    return keep(session, by, row, now)
-
-
-def _day(fields: Mapping[str, Any], name: str, default: str) -> str:
-    value = text(fields, name, default)
-    try:
-        if value and (len(value) != 8 or not value.isascii() or f"{_read(value):%Y%m%d}" != value):
-            raise BadInput("field_wrong", field=name)
-    except ValueError as error:
-        raise BadInput("field_wrong", field=name) from error
-    return value
-
-
-def _read(da: str) -> datetime:
-    return datetime.strptime(da, "%Y%m%d")  # noqa: DTZ007 - a day has no zone
+    said = {name: getattr(row, name) for name in ("item", "mark", "region", "valid_from", "valid_to")}
+    return keep(session, by, row, now, said | {"institution": row.institution_id})

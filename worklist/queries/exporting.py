@@ -430,6 +430,8 @@ TABLES: Final = (
             Recognition.answered_at,
             Recognition.challenge,
             Recognition.challenged_at,
+            Recognition.reply,
+            Recognition.replied_at,
         ).join(Institution, Institution.id == Recognition.institution_id),
         Recognition.id,
         lambda id: Recognition.institution_id == id,

@@ -15,7 +15,7 @@ from worklist.actions.patients import facts_of
 from worklist.errors import NotFound
 from worklist.facts import PatientFacts, PersonName, SpecimenSaid, StepSaid
 from worklist.people import Actor
-from worklist.queries import critical, handovers, outside, parts, recognition, scope
+from worklist.queries import critical, handovers, outside, parts, recognised, scope
 from worklist.queries.views import CriticalView, GivenView, OrderDetail, OrderRow, Page, Step
 from worklist.tables import (
     CaseReturn,
@@ -128,7 +128,7 @@ def detail(session: Session, by: Actor, order_id: str, now: datetime) -> OrderDe
         laterality=order.laterality,
         timezone=order.institution.timezone,
         given=tuple(given(session, readings)),
-        recognised=tuple(recognition.of_orders(session, [order.id])),
+        recognised=tuple(recognised.of_orders(session, [order.id])),
         story=tuple(_for_home(s) for s in parts.story(session, [order.id, *readings, *(s.id for s in held)])),
     )
 

@@ -5,18 +5,16 @@ Nothing here is scoped: whoever asks has to be somebody who may order for this p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from worklist.errors import BadInput
-from worklist.people import Actor
-from worklist.queries.views import Recognised
 from worklist.rules import recognition
 from worklist.rules.recognition import Existing, Member, RuleSet, Verdict, Wanted, judge
 from worklist.rules.recognition_starter import RULES
@@ -28,19 +26,15 @@ from worklist.tables import (
     Qualification,
     Reading,
     ReadingOrder,
-    Recognition,
     RecognitionRules,
     ReportVersion,
     Study,
     StudyOrder,
-    User,
 )
 
 FINAL: Final = ("final", "corrected", "addendum")
 MOST: Final = 20
 """Results that are offered at once: the newest."""
-SHOWN: Final = 50
-"""Refusals of one page."""
 OLDEST: Final = timedelta(days=400)
 """What was reported longer ago than this is not even listed."""
 
@@ -74,6 +68,7 @@ class Judged:
     reported_at: datetime | None
     report_status: str
     study_ids: tuple[str, ...]
+    existing: Existing
     verdict: Verdict
 
 
@@ -122,10 +117,12 @@ def judged(
     now: datetime,
     *,
     until: datetime | None = None,
+    more: Collection[str] = (),
 ) -> list[Judged]:
     """Results of the same person and of the same or an equivalent procedure, the newest first, each judged.
 
-    `until` leaves out what was reported later: for orders of the past.
+    `until` leaves out what was reported later: for orders of the past. `more`: further procedures to look for, which
+    other rules may take for equivalent.
     """
     same = select(Patient.id).where(Patient.person_id == patient.person_id)
     query = (
@@ -149,7 +146,7 @@ def judged(
             ReportVersion.status.in_((*FINAL, "preliminary")),
             ReportVersion.signed_at > now - OLDEST,
             ReportVersion.signed_at <= (until or now),
-            Procedure.code.in_(rules.equal(procedure_code)),
+            Procedure.code.in_({*rules.equal(procedure_code), *more}),
         )
         .order_by(Reading.id.desc(), Order.id)
         .limit(MOST)
@@ -195,6 +192,7 @@ def judged(
                 reported_at=row.signed_at,
                 report_status=row.status,
                 study_ids=tuple(s.id for s in held),
+                existing=existing,
                 verdict=judge(existing, Wanted(procedure_code, asker, laterality), rules, now),
             )
         )
@@ -248,119 +246,3 @@ def _qualifications(session: Session, institution_id: str) -> Iterator[recogniti
 
 def _day(da: str) -> date:
     return datetime.strptime(da, "%Y%m%d").replace(tzinfo=UTC).date()
-
-
-def of_orders(session: Session, order_ids: Sequence[str]) -> list[Recognised]:
-    """What was recognised for these orders, or declined before they were placed. For callers that scope."""
-    return _recognised(session, Recognition.order_id.in_(order_ids))
-
-
-def declined(
-    session: Session, by: Actor, since: datetime, until: datetime, *, after: str = "", limit: int = SHOWN
-) -> list[Recognised]:
-    """Refusals of that time, the newest first, for managers, who may challenge them.
-
-    Raises
-    ------
-    Forbidden
-        ``role_needed``.
-    """
-    by.require("manager", "PACS admin")
-    conditions = [
-        Recognition.state == "declined",
-        Recognition.answered_at >= since,
-        Recognition.answered_at < until,
-    ]
-    if after:
-        conditions.append(Recognition.id < after)
-    return _recognised(session, *conditions, limit=limit)
-
-
-def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[Recognised]:
-    ours, theirs = aliased(Patient), aliased(Patient)
-    rows = session.execute(
-        select(Recognition, Procedure, User.name, Reading.state, theirs.person_id == ours.person_id)
-        .join(Procedure, Procedure.id == Recognition.procedure_id)
-        .outerjoin(User, User.id == Recognition.answered_by_id)
-        .join(Reading, Reading.id == Recognition.reading_id)
-        .join(ours, ours.id == Recognition.patient_id)
-        .outerjoin(theirs, theirs.id == Reading.patient_id)
-        .where(*conditions)  # type: ignore[arg-type]
-        .order_by(Recognition.id.desc())
-        .limit(limit)
-    ).all()
-    if not rows:
-        return []
-    # Read again, for the study may have become somebody else's.
-    held = session.execute(
-        select(Recognition.id, Study.id)
-        .join(StudyOrder, StudyOrder.order_id == Recognition.result_order_id)
-        .join(Study, Study.id == StudyOrder.study_id)
-        .join(ours, ours.id == Recognition.patient_id)
-        .join(theirs, theirs.id == Study.patient_id)
-        .where(Recognition.id.in_([row.id for row, *_rest in rows]), theirs.person_id == ours.person_id)
-        .order_by(Study.id)
-    ).all()
-    views = []
-    for row, procedure, answered_by, state, same_person in rows:
-        home = session.get_one(Institution, row.institution_id)
-        place = session.get_one(Institution, row.result_institution_id)
-        views.append(
-            Recognised(
-                id=row.id,
-                state=row.state,
-                institution=home.name,
-                result_institution=place.name,
-                procedure=procedure.name,
-                procedure_en=procedure.name_en or procedure.name,
-                reading_id=row.reading_id,
-                study_ids=tuple(study_id for of, study_id in held if of == row.id),
-                taken_at=row.taken_at,
-                timezone=place.timezone,
-                outcome=row.outcome,
-                adopted=row.adopted,
-                reason=row.reason,
-                words=row.words,
-                patient_told=row.patient_told,
-                offered_at=row.offered_at,
-                answered_by=answered_by or "",
-                answered_at=row.answered_at,
-                order_id=row.order_id or "",
-                challenge=row.challenge,
-                challenged_by=row.challenged_by,
-                challenged_at=row.challenged_at,
-                because=tuple(row.because),
-                is_withdrawn=state == "withdrawn" or not same_person,
-            )
-        )
-    return views
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many offers of one institution and item came to one end; `reason` only of refusals."""
-
-    institution: str
-    item: str
-    state: str
-    reason: str
-    count: int
-
-
-def counts(session: Session, by: Actor, since: datetime, until: datetime) -> list[Count]:
-    """Offers made in that time by institution, item, state and reason, for managers.
-
-    Raises
-    ------
-    Forbidden
-        ``role_needed``.
-    """
-    by.require("manager", "PACS admin")
-    rows = session.execute(
-        select(Institution.name, Recognition.item, Recognition.state, Recognition.reason, func.count())
-        .join(Institution, Institution.id == Recognition.institution_id)
-        .where(Recognition.offered_at >= since, Recognition.offered_at < until)
-        .group_by(Institution.code, Institution.name, Recognition.item, Recognition.state, Recognition.reason)
-        .order_by(Institution.code, Recognition.item, Recognition.state, Recognition.reason)
-    )
-    return [Count(*row) for row in rows]

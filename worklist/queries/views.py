@@ -187,6 +187,9 @@ class Recognised:
     challenge: str
     challenged_by: str
     challenged_at: datetime | None
+    reply: str
+    replied_by: str
+    replied_at: datetime | None
     because: tuple[dict[str, object], ...]
     is_withdrawn: bool  # its report, or who it is about is doubtful: the result serves no more
 

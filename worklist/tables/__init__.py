@@ -34,7 +34,7 @@ from worklist.tables.places import (
     Route,
     RouteTable,
 )
-from worklist.tables.recognition import Qualification, Recognition, RecognitionRules
+from worklist.tables.recognition import Qualification, Recognition, RecognitionRules, Tariff
 from worklist.tables.rota import Absence, CalendarDay, Shift
 from worklist.tables.sharing import Share
 from worklist.tables.uploads import PartialFile, Upload, UploadFile
@@ -134,6 +134,7 @@ __all__ = [
     "Study",
     "StudyOrder",
     "Submission",
+    "Tariff",
     "Transition",
     "Upload",
     "UploadFile",

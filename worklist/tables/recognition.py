@@ -1,11 +1,12 @@
-"""Mutual recognition: versions of its rules, who passed which quality assessment, offers and what became of them."""
+"""Mutual recognition: versions of its rules, who passed which quality assessment, offers and what became of them, and
+what an examination costs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklist.tables.base import Json, Key, Thing
@@ -74,8 +75,26 @@ class Recognition(Thing):
     answered_at: Mapped[datetime | None]
     challenge: Mapped[str] = mapped_column(default="")  # what the manager asks of a refusal
     challenged_by: Mapped[str] = mapped_column(default="")
+    challenged_by_id: Mapped[str | None] = mapped_column(Key, ForeignKey("user.id"))
     challenged_at: Mapped[datetime | None]
+    reply: Mapped[str] = mapped_column(default="")  # to the challenge, by whoever declined or a colleague there
+    replied_by: Mapped[str] = mapped_column(default="")
+    replied_at: Mapped[datetime | None]
     __table_args__ = (
         Index("ix_recognition_offered", "offered_to_id", "patient_id", "reading_id"),
         Index("ix_recognition_institution", "institution_id", "offered_at"),
     )
+
+
+class Tariff(Thing):
+    """What one catalogue entry costs in a region from a day on, until the next one: for estimates of what was saved."""
+
+    __tablename__ = "tariff"
+    procedure_id: Mapped[str] = mapped_column(Key, ForeignKey("procedure.id"))
+    region: Mapped[str] = mapped_column(default="")  # begins the codes of where it counts; empty: everywhere
+    valid_from: Mapped[str]  # DA
+    examination: Mapped[int]  # fen, without the reading
+    reading: Mapped[int]  # fen
+    changed_by: Mapped[str] = mapped_column(default="")
+    changed_at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("procedure_id", "region", "valid_from"),)
