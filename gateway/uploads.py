@@ -141,7 +141,7 @@ def take_recording(
     whole = memoryview(data)
     named, digest = shown_name(name), sha256(whole).hexdigest()
     try:
-        recording = recording_of(whole)
+        recording = recording_of(whole, sender.character_set_in)
         if filing is not None:
             _require_same(recording.subject, filing)
         kept_as = filing or writing.filing_of(recording.subject, digest)

@@ -110,6 +110,61 @@ def test_a_validator_agrees_with_what_is_written(heart: ecgs.Heart, sop_class: s
     assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == []
 
 
+NAME = PersonName(ideographic="镕^小")  # in GBK, not in GB 2312; and the second is valid UTF-8 of something else
+RARE = PersonName(ideographic="䶮^喆")  # in GB 18030 only; in GBK
+
+
+def chinese(name: PersonName) -> Recording:
+    given = ecgs.recording()
+    return replace(given, subject=replace(given.subject, name=name), statements=("窦性心律", "完全性右束支传导阻滞"))
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "language", "assumed"),
+    [
+        (NAME, "gbk", 0, ""),  # declares ASCII
+        (NAME, "gbk", 0, "GBK"),
+        (NAME, "gbk", 1, "GBK"),  # declares Latin-1
+        (NAME, "gbk", 1, "GB18030"),
+        (NAME, "gbk", 0x27, ""),  # declares GB 2312
+        (NAME, "gbk", 0x27, "UTF-8"),
+        (RARE, "gb18030", 0x27, ""),
+        (RARE, "gb18030", 0, "GB18030"),
+        (RARE, "utf-8", 0, "UTF-8"),
+        (RARE, "utf-8", 0x37, ""),
+        (RARE, "utf-8", 0x37, "GBK"),  # what a file declares in earnest is believed
+    ],
+)
+def test_chinese_names_and_statements_of_scp_are_read(
+    name: PersonName, encoding: str, language: int, assumed: str
+) -> None:
+    given = chinese(name)
+    read = files.read(ecgs.scp(given, encoding=encoding, language=language), assumed)
+    assert (read.subject.name, read.statements) == (name, given.statements)
+    assert same_samples(given.rhythm, read.rhythm)
+
+
+def test_a_latin_name_of_scp_stays_latin() -> None:
+    given = chinese(PersonName(alphabetic="Müller^José"))
+    given = replace(given, statements=())
+    assert files.read(ecgs.scp(given, encoding="latin-1", language=1)).subject.name == given.subject.name
+
+
+@pytest.mark.parametrize("encoding", ["GB18030", "GBK", "gb2312", "UTF-8"])
+def test_chinese_names_and_statements_of_xml_are_read(encoding: str) -> None:
+    given = chinese(PersonName(ideographic="王^小东"))
+    data = ecgs.aecg(given).decode().replace('encoding="UTF-8"', f'encoding="{encoding}"').encode(encoding)
+    read = files.read(data)
+    assert (read.subject.name, read.statements) == (given.subject.name, given.statements)
+    assert same_samples(given.rhythm, read.rhythm)
+
+
+def test_xml_that_is_not_in_the_character_set_it_names_is_refused() -> None:
+    data = ecgs.aecg(ecgs.recording()).replace(b'encoding="UTF-8"', b'encoding="GBK"').replace(b"Wang", b"\xff\xff")
+    with pytest.raises(BadInput, match="bad_ecg_file"):
+        files.read(data)
+
+
 def test_samples_that_the_device_has_not_stay_unknown() -> None:
     given = ecgs.recording()
     lead = given.rhythm.leads[0]
