@@ -41,6 +41,16 @@ _PARSERS: Final[dict[str, type[Parser]]] = {
     "Philips Sierra XML": SierraXMLParser,
     "GE MUSE XML": GEMuseXMLParser,
 }
+_MUSE: Final = {
+    "VentricularRate": "heart rate",
+    "PRInterval": "PR interval",
+    "QRSDuration": "QRS duration",
+    "QTInterval": "QT interval",
+    "QTCorrected": "QTc interval",
+    "PAxis": "P axis",
+    "RAxis": "QRS axis",
+    "TAxis": "T axis",
+}
 HEAD: Final = 16384  # bytes by which a format is told
 LARGEST: Final = 64 << 20  # bytes of a file: a day of Holter is no file for these formats
 _MICROVOLTS: Final = {"nV": 0.001, "uV": 1.0, "mV": 1000.0, "V": 1e6}
@@ -145,12 +155,14 @@ def _lead(lead: models.Lead) -> Lead:
 
 
 def _measurements(record: models.ECGRecord) -> dict[str, float]:
-    said = record.measurements
-    qtc = _number(record.raw_metadata.get("qtc_ms")) or _quantity(record.annotations.get("MDC_ECG_TIME_PD_QTc"))
-    found = {
+    """The device's own: where a physician changed them, MUSE keeps what the device had measured beside that."""
+    said, notes = record.measurements, record.annotations
+    qtc = _number(record.raw_metadata.get("qtc_ms")) or _number(notes.get("QTCorrected"))
+    qtc = qtc or _quantity(notes.get("MDC_ECG_TIME_PD_QTc")) or _quantity(notes.get("qtc"))
+    found: dict[str, float | None] = {
         "heart rate": said.heart_rate,
         "RR interval": said.rr_interval,
-        "P duration": _quantity(record.annotations.get("MDC_ECG_TIME_PD_P")),
+        "P duration": _quantity(notes.get("MDC_ECG_TIME_PD_P")),
         "PR interval": said.pr_interval,
         "QRS duration": said.qrs_duration,
         "QT interval": said.qt_interval,
@@ -159,6 +171,9 @@ def _measurements(record: models.ECGRecord) -> dict[str, float]:
         "QRS axis": said.qrs_axis,
         "T axis": said.t_axis,
     }
+    if isinstance(original := record.raw_metadata.get("original_measurements"), dict):
+        own = ((name, _number(original.get(tag))) for tag, name in _MUSE.items())
+        found = {"RR interval": said.rr_interval, **dict(own)}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
@@ -199,7 +214,7 @@ def _number(value: object) -> float | None:
 
 
 def _quantity(text: object) -> float | None:
-    """Milliseconds of words such as "102 ms"."""
-    number, _, unit = str(text or "").partition(" ")
+    """Milliseconds of words such as "102 ms", whatever is said behind them."""
+    number, unit = (*str(text or "").split(), "", "")[:2]
     value = _number(number)
     return value * _TIMES[unit] if value is not None and unit in _TIMES else None

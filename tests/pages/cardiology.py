@@ -75,10 +75,10 @@ def waveform(recording: Recording, **says: str) -> Dataset:
 
 
 def record(
-    site: Site, placed: Placed, recording: Recording, change: Callable[[Dataset], None] = lambda _ds: None
+    site: Site, placed: Placed | None, recording: Recording, change: Callable[[Dataset], None] = lambda _ds: None
 ) -> str:
-    """A recording of an order, received from the cart at the door; the id of its instance. `change` alters the object
-    that is written of it."""
+    """A recording of an order, or of nobody's, received from the cart at the door; the id of its instance. `change`
+    alters the object that is written of it."""
     world = site.world
     at = recording.recorded_at
     assert at is not None
@@ -99,8 +99,9 @@ def record(
     change(ds)
     out = BytesIO()
     ds.save_as(out, enforce_file_format=True)
-    step = world.begin_step(placed, device=CART, at=site.clock())
+    step = world.begin_step(placed, device=CART, at=site.clock()) if placed else ""
     receipt = world.receive(facts, site.store.put([out.getvalue()]), device=CART, at=site.clock())
     assert receipt.outcome == "stored"
-    world.end_step(step, [facts.sop_instance_uid], device=CART, at=site.clock())
+    if placed:
+        world.end_step(step, [facts.sop_instance_uid], device=CART, at=site.clock())
     return world.one(Instance, Instance.sop_instance_uid == facts.sop_instance_uid).id

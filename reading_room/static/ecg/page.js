@@ -170,6 +170,7 @@ function start(section) {
     if (!event.altKey || event.ctrlKey || event.metaKey || event.isComposing || document.querySelector("dialog[open]")) return;
     if (event.code === "KeyW") place.focus();
     else if (event.code === "KeyS") facts.intoReport();
+    else if (event.code === "KeyQ") facts.takeCorrected();
     else return;
     event.preventDefault();
   });
