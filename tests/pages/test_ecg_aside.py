@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import ecgs
+from tests import ecg_beats, ecgs
 from tests.pages import cardiology
 from tests.pages.site import Site
 from tests.pages.test_accessibility import faults
-from tests.pages.test_ecg_page import MM, READY, picture
+from tests.pages.test_ecg_page import MM, READY, picture, pixels
 from worklist.facts import ReportText
 from worklist.tables import Instance, ReportVersion
 
@@ -148,6 +150,47 @@ def test_the_corrected_qt_of_the_chosen_formula_is_taken_by_one_key(center: Site
         saved(page)
         assert not faults(page)
     (held,) = center.world.rows(ReportVersion, ReportVersion.reading_id == reading)
-    said = {one["name"]: (one["value"], one["method"], one["source"]) for one in held.measurements}
-    assert said["QTc interval"] == (474, "Fridericia", "reader")
-    assert said["QT interval"] == (360, "", "device")
+    said = {one["name"]: (one["value"], one["method"]) for one in held.measurements}
+    assert said["QTc interval"] == (474, "Fridericia")
+    assert said["QT interval"] == (360, "")
+
+
+def marks_of(page: Page) -> int:
+    """How many triangles stand on the paper: runs of their green in the row where they are widest."""
+    rgb = pixels(page)[:, :, :3]
+    green = (rgb[:, :, 1] - rgb[:, :, 0] > 80) & (rgb[:, :, 0] < 60)
+    row = green[int(np.argmax(green.sum(axis=1)))]
+    return int((np.diff(np.concatenate(([False], row)).astype(int)) == 1).sum())
+
+
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+def test_what_is_computed_is_advice_beside_the_devices_and_in_no_report(center: Site, language: str) -> None:
+    placed = center.world.order("ECG12", patient=center.world.patient(f"4203{len(language)}", "吴桂花"))
+    heart = ecgs.Heart(said={"heart rate": 150.0, "PR interval": 180.0})  # twice what there is
+    cardiology.record(center, placed, ecgs.recording(heart))
+    reading = center.world.reading_of(placed).id
+    center.world.claim("heart1", reading, at=center.clock())
+    with center.visit("heart1", language=language) as page:
+        page.goto(f"{center.address}/reading/{reading}")
+        page.wait_for_selector(READY)
+        expect(page.locator("[data-computed] dd")).to_have_text("75 bpm" if language == "en" else "75 次/分")
+        expect(page.locator("[data-apart]")).to_be_visible()
+        expect(page.locator("[data-unclear]")).to_be_hidden()
+        assert marks_of(page) == 0
+        page.locator("[data-marks]").check()
+        assert marks_of(page) == 13  # the last is cut by the end of the strip
+        kept(page, f"computed-{language}")
+        page.keyboard.press("Alt+s")
+        expect(page.locator("[data-number='heart rate']")).to_have_value("150")
+        assert not faults(page)
+
+
+def test_nothing_is_computed_of_noise(center: Site) -> None:
+    placed = center.world.order("ECG12", patient=center.world.patient("42040", "杨建国"))
+    cardiology.record(center, placed, replace(ecgs.recording(), rhythm=ecg_beats.noise_alone(1)))
+    with center.visit("heart1") as page:
+        page.goto(f"{center.address}/reading/{center.world.reading_of(placed).id}")
+        page.wait_for_selector(READY)
+        expect(page.locator("[data-unclear]")).to_be_visible()
+        expect(page.locator("[data-computed] dd")).to_have_count(0)
+        expect(page.locator("[data-marks]")).to_be_disabled()

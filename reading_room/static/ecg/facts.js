@@ -63,6 +63,7 @@ export class Facts {
     if (!rows.length) this.find("measurements").replaceChildren(...pair("—", this.words.nothing));
     this.find("statements").replaceChildren(...(statements.length ? statements.map(item) : [item(this.words.nothing)]));
     const device = [cart.manufacturer, cart.model, cart.serial_number].filter(Boolean).join(" ");
+    this.advise(recording.computed, measurements["heart rate"]);
     this.find("about").replaceChildren(
       ...(at ? pair(this.words.recorded, at.replace("T", " ").slice(0, 19)) : []), ...(device ? pair(this.words.cart, device) : []),
       ...pair(this.words.rate, `${recording.rhythm.rate} Hz`),
@@ -73,6 +74,14 @@ export class Facts {
     this.rr.value = rr === undefined ? "" : String(Math.round(rr));
     this.from(this.qt.value && this.rr.value ? this.words.by_device : "");
     this.correct();
+  }
+  // What we computed ourselves: beside the device's, with a mark where the two are far apart, and into no report.
+  advise({ rate, times }, device) {
+    const far = rate !== null && device !== undefined && Math.abs(rate - device) > Math.max(5, device / 10);
+    this.find("computed").replaceChildren(...(rate === null ? [] : pair(...this.measurement("heart rate", rate))));
+    this.find("apart").hidden = !far;
+    this.find("unclear").hidden = rate !== null;
+    this.find("marks").disabled = !times.length;
   }
   from(words) {
     this.find("from").textContent = words;

@@ -185,6 +185,7 @@ function start(section) {
   });
   place.addEventListener("dblclick", marks);
   for (const button of section.querySelectorAll("[data-page]")) button.addEventListener("click", () => turn(Number(button.dataset.page)));
+  document.querySelector("[data-marks]").addEventListener("change", ({ target }) => sheet.set({ marks: target.checked }));
   document.querySelector("[data-clear]")?.addEventListener("click", () => sheet.clear());
   calibrating(section, () => { sheet.draw(); marks(); });
 
