@@ -110,7 +110,7 @@ def read(data: bytes, assumed_character_set: str = "") -> Recording:
 def _plain(data: bytes) -> bytes:
     """An XML file in UTF-8 where it says that it is in GB 2312, GBK or GB 18030, which the decoder does not know. A
     document type that is only named, as GE MUSE does, is never fetched; one that the file brings along is refused."""
-    if _OWN_DTD.search(data[:HEAD]):
+    if _OWN_DTD.search(data[:HEAD].replace(b"\0", b"")):  # in UTF-16 too
         raise BadInput("bad_ecg_file")
     found = _GB.match(data)
     if found is None:

@@ -110,6 +110,18 @@ def test_a_review_shows_the_numbers_that_it_changed(center: Site, language: str)
         changes.scroll_into_view_if_needed()
         kept(page, f"review-{language}")
         assert not faults(page)
+    center.world.sign("heart2", reading, at=center.clock())
+    with center.visit("heart1", language=language) as page:
+        page.goto(f"{center.address}/my-reports")
+        changed = page.locator("tr", has=page.locator(f"a[href^='/reading/{reading}']"))
+        assert [one.inner_text() for one in changed.locator("del, ins").all()] == ["180 ms", "176 ms", "44°"]
+        kept(page, f"my-reports-{language}")
+        assert not faults(page)
+    with center.visit("tech1", language=language) as page:
+        page.goto(f"{center.address}/orders/{placed.id}")
+        expect(page.locator("dl.measured dd").first).to_contain_text("176 ms")
+        kept(page, f"order-{language}")
+        assert not faults(page)
 
 
 def test_the_corrected_qt_of_the_chosen_formula_is_taken_by_one_key(center: Site) -> None:

@@ -165,6 +165,9 @@ def test_a_document_type_is_never_fetched_and_never_brought_along(write: Any) ->
     for own in ('[<!ENTITY a "b">]', "[<!ATTLIST root a CDATA 'b'>]", 'SYSTEM "restecg.dtd" [<!ENTITY a "b">]'):
         with pytest.raises(BadInput, match="bad_ecg_file"):
             files.read(write(given, head=f"<!DOCTYPE root {own}>"))
+        wide = write(given, head=f"<!DOCTYPE root {own}>").decode().replace("UTF-8", "UTF-16")
+        with pytest.raises(BadInput, match="bad_ecg_file"):
+            files.read(b"\xff\xfe" + wide.encode("utf-16-le"))
 
 
 NAME = PersonName(ideographic="镕^小")  # in GBK, not in GB 2312; and the second is valid UTF-8 of something else
