@@ -208,10 +208,10 @@ class Children:
         with store.open(key) as file:
             return self._picture(key, file, task, **arguments)
 
-    def of_bytes(self, data: bytes | memoryview, task: str) -> memoryview:
+    def of_bytes(self, data: bytes | memoryview, task: str, **arguments: Any) -> memoryview:
         """What a child makes of bytes that are not stored yet; raises as the task, and as `ask`."""
         with self._as_file([data]) as file, self._room(LARGEST_RESULT) as out:
-            self.ask(task, [file], out, most=LARGEST_RESULT)
+            self.ask(task, [file], out, most=LARGEST_RESULT, **arguments)
             return self._kept(out)
 
     # --- one task ---------------------------------------------------------------------------------------------

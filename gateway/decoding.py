@@ -169,10 +169,10 @@ def _picture(out: io.FileIO, files: Files, *, page: int) -> list[int]:
     ]
 
 
-def _recording(out: io.FileIO, files: Files) -> list[int]:
+def _recording(out: io.FileIO, files: Files, *, assumed: str) -> list[int]:
     """A cart's own file as the data set of a DICOM waveform object, under what it says of itself."""
     data = bytes(files[0])
-    recording = ecg_files.read(data)
+    recording = ecg_files.read(data, assumed)
     filing = writing.filing_of(recording.subject, "")
     return _written(out, [writing.write(recording, filing, writing.uid_of(filing, "")).dataset])
 

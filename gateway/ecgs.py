@@ -28,8 +28,8 @@ def is_recording(data: Buffer) -> bool:
     return bool(files.format_of(bytes(memoryview(data)[: files.HEAD])))
 
 
-def recording_of(data: Buffer) -> Recording:
-    """A cart's own file.
+def recording_of(data: Buffer, assumed_character_set: str = "") -> Recording:
+    """A cart's own file; `assumed_character_set` as in `files.read`.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def recording_of(data: Buffer) -> Recording:
         the children are busy, or there is no room.
     """
     whole = memoryview(data)
-    made = children().of_bytes(whole, "recording")
+    made = children().of_bytes(whole, "recording", assumed=assumed_character_set)
     try:
         read = waveforms.read(dcmread(BytesIO(made), force=True))
     except Exception as error:

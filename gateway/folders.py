@@ -162,7 +162,7 @@ class FolderDoor:
 
     def _hold_recording(self, device: KnownDevice, name: str, data: bytes) -> None:
         digest = sha256(data).hexdigest()
-        recording = recording_of(data)
+        recording = recording_of(data, device.character_set_in)
         filing = writing.filing_of(recording.subject, digest)
         uid = writing.uid_of(filing, digest)
         wrapped = writing.write(recording, filing, uid)

@@ -28,7 +28,7 @@ from worklist.people import Actor
 IMAGE_NAMES: Final = (".dcm", ".dicom", ".dic", ".ima")
 """What ends so and is no object is a loss that a person must hear of, not a viewer program to pass over."""
 
-NOT_READ: Final = ("zip_inside", "ecg_by_itself")
+NOT_READ: Final = ("zip_inside",)
 """Reasons for which a file is not read although it may be an examination: a person must hear of it."""
 
 PICTURE_ENDINGS: Final = ("jpg", "jpeg", "png", "tif", "tiff", "bmp")
@@ -141,7 +141,7 @@ def take_recording(
     whole = memoryview(data)
     named, digest = shown_name(name), sha256(whole).hexdigest()
     try:
-        recording = recording_of(whole)
+        recording = recording_of(whole, sender.character_set_in)
         if filing is not None:
             _require_same(recording.subject, filing)
         kept_as = filing or writing.filing_of(recording.subject, digest)
@@ -176,17 +176,9 @@ def _kind(name: str, is_pdf: bool) -> str:
     return "pdf" if is_pdf else ending if ending in PICTURE_ENDINGS else "picture"
 
 
-def take_packed(
-    intake: ObjectIntake,
-    sender: KnownDevice,
-    by: Actor,
-    origin: UploadOrigin,
-    packed: Packed,
-    archive: str,
-    spool: Spool,
-) -> FileFate:
-    """`take_file` of a file in an archive, unpacked into `spool`, which is closed; viewer programs are not unpacked
-    beyond their first bytes."""
+def take_packed(take: Callable[[str, Buffer], FileFate], packed: Packed, archive: str, spool: Spool) -> FileFate:
+    """What `take` makes of a file in an archive, unpacked into `spool`, which is closed; viewer programs are not
+    unpacked beyond their first bytes. `take` gets its name with the archive's, and its bytes."""
     name = f"{archive}/{packed.name}"
     named = shown_name(name)
     try:
@@ -197,7 +189,7 @@ def take_packed(
         for piece in itertools.chain((first,), pieces):
             spool.add_here(piece)
         with spool.view() as data:
-            return take_file(intake, sender, by, origin, name, data)
+            return take(name, data)
     except BadInput as error:
         return FileFate(named, packed.size, "refused", error.code, dict(error.params))
     finally:
@@ -205,7 +197,7 @@ def take_packed(
 
 
 def reason_to_ignore(name: str, data: Buffer) -> str:
-    """Why a file is not for us (an error code), or ``""`` where it is, or seems to have been, an object."""
+    """Why a file is not for us (an error code), or ``""`` where it is, or seems to have been, an object or an ECG."""
     if name.replace("\\", "/").rpartition("/")[2].upper() == "DICOMDIR":
         return "dicomdir"
     if bytes(memoryview(data)[:4]) == b"PK\x03\x04" and name.lower().endswith(".zip"):
@@ -215,7 +207,7 @@ def reason_to_ignore(name: str, data: Buffer) -> str:
     if is_paper(data):
         return "picture_without_order"
     if is_recording(data):
-        return "ecg_by_itself"
+        return ""
     return "no_dicom_file" if memoryview(data) else "file_empty"
 
 

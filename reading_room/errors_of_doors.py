@@ -160,7 +160,6 @@ DOORS: Final[dict[str, str]] = {
     "no_dicom_file": N_("This is no DICOM file (a viewer program, say)."),
     "file_empty": N_("The file is empty."),
     # Electrocardiograms
-    "ecg_by_itself": N_("An ECG in an archive is not read: hand the file in by itself."),
     "ecg_of_other_patient": N_(
         "The ECG names patient {sent}, and the order is for {ordered}. Hand it in without an order to have it matched."
     ),

@@ -57,18 +57,26 @@ class HandingIn:
         size = len(memoryview(data))
         if size > self.web.largest_object:
             return [self.too_large(name, size)]
-        is_ecg = is_recording(data)
-        if not is_ecg and (not self.target.order_id or looks_like_dicom(data) or not is_paper(data)):
-            return [take_file(self._intake, self._sender, self.by, self.target.origin, name, data)]
+        if is_recording(data) or not self.target.order_id or looks_like_dicom(data) or not is_paper(data):
+            return [self._object(name, data)]
+        try:
+            filing = self._filing()
+        except HurenError as error:
+            return [FileFate(shown_name(name), size, "refused", error.code, dict(error.params))]
+        return take_paper(self._intake, self.web.store, self._sender, self.by, filing, self._held, name, number, data)
+
+    def _object(self, name: str, data: Buffer) -> FileFate:
+        """A DICOM file, or a cart's own ECG."""
+        origin = self.target.origin
+        if not is_recording(data):
+            return take_file(self._intake, self._sender, self.by, origin, name, data)
         try:
             filing = self._filing() if self.target.order_id else None
         except HurenError as error:
-            return [FileFate(shown_name(name), size, "refused", error.code, dict(error.params))]
-        intake, store, sender, held = self._intake, self.web.store, self._sender, self._held
-        if filing is None or is_ecg:
-            origin = self.target.origin
-            return [take_recording(intake, store, sender, self.by, filing, held, name, data, origin=origin)]
-        return take_paper(intake, store, sender, self.by, filing, held, name, number, data)
+            size = len(memoryview(data))
+            return FileFate(shown_name(name), size, "refused", error.code, dict(error.params))
+        store, held = self.web.store, self._held
+        return take_recording(self._intake, store, self._sender, self.by, filing, held, name, data, origin=origin)
 
     def _filing(self) -> PictureFiling:
         return self.web.database.read(lambda s: uploads.filing_of(s, self.by, self.target.id))
@@ -98,8 +106,7 @@ class HandingIn:
                 yield _line(done=0, of=of, **counts)
                 spools = (Spool(self.web.spool, self.web.largest_object, self.has_room) for _file in packed)
                 fates = (
-                    take_packed(self._intake, self._sender, self.by, self.target.origin, inside, name, one)
-                    for inside, one in zip(packed, spools, strict=True)
+                    take_packed(self._object, inside, name, one) for inside, one in zip(packed, spools, strict=True)
                 )
                 for batch in in_batches(fates, BATCH):
                     self.record(batch)

@@ -187,6 +187,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "T axis": N_("T axis"),
     },
     "tier": {"critical": N_("Critical result"), "major": N_("Major positive result")},
+    "unit": {"/min": N_("bpm"), "deg": "°"},  # UCUM's, of measurements; "ms" is said as it is
     "measured by": {"device": N_("measured by the device"), "reader": N_("measured by the reader")},
     "scope": {
         "read": N_("see"),

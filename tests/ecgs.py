@@ -77,15 +77,15 @@ def recording(heart: Heart | None = None) -> Recording:
 # --- SCP-ECG (EN 1064), uncompressed: the sections that carts always write ---
 
 
-def scp(given: Recording) -> bytes:
-    """A recording as SCP-ECG: sections 0, 1, 3, 5, 6, 7 and 8."""
+def scp(given: Recording, *, encoding: str = "ascii", language: int = 0) -> bytes:
+    """A recording as SCP-ECG: sections 0, 1, 3, 5, 6, 7 and 8. `language` is the language support code of tag 14."""
     sections = {
-        1: _scp_header(given),
+        1: _scp_header(given, encoding, language),
         3: _scp_leads(given.rhythm),
         5: _scp_data(given.beat) if given.beat else b"",
         6: _scp_data(given.rhythm),
         7: _scp_marks(given),
-        8: _scp_statements(given),
+        8: _scp_statements(given, encoding),
     }
     return _scp_file({number: body for number, body in sections.items() if body})
 
@@ -124,15 +124,15 @@ def _crc(data: bytes) -> int:
     return value
 
 
-def _scp_header(given: Recording) -> bytes:
+def _scp_header(given: Recording, encoding: str, language: int) -> bytes:
     at, who = given.recorded_at, given.subject
     assert at is not None
-    family, _, first = who.name.alphabetic.partition("^")
+    family, _, first = (who.name.ideographic or who.name.alphabetic).partition("^")
     birth = (int(who.birth_date[:4]), int(who.birth_date[4:6]), int(who.birth_date[6:]))
-    machine = struct.pack("<HHH", 0, 0, 1) + bytes((0, 255)) + b"CART1\0" + bytes((20, 0, 0, 0, 1, 0))
+    machine = struct.pack("<HHH", 0, 0, 1) + bytes((0, 255)) + b"CART1\0" + bytes((20, 0, language, 0, 1, 0))
     fields = (
-        (0, family.encode() + b"\0"),
-        (1, first.encode() + b"\0"),
+        (0, family.encode(encoding) + b"\0"),
+        (1, first.encode(encoding) + b"\0"),
         (2, who.patient_id.encode() + b"\0"),
         (5, struct.pack("<HBB", *birth)),
         (8, bytes((1 if who.sex == "M" else 2,))),
@@ -173,10 +173,10 @@ def _scp_marks(given: Recording) -> bytes:
     )
 
 
-def _scp_statements(given: Recording) -> bytes:
+def _scp_statements(given: Recording, encoding: str) -> bytes:
     at = given.recorded_at
     assert at is not None
-    lines = [text.encode() + b"\0" for text in given.statements]
+    lines = [text.encode(encoding) + b"\0" for text in given.statements]
     head = struct.pack("<BHBBBBBB", 0, at.year, at.month, at.day, at.hour, at.minute, at.second, len(lines))
     return head + b"".join(struct.pack("<BH", n, len(line)) + line for n, line in enumerate(lines, 1))
 
@@ -202,7 +202,7 @@ def aecg(given: Recording) -> bytes:
     )
     beat += "</derivedSeries></derivation>" if given.beat else ""
     stamp = f"{at:%Y%m%d%H%M%S}"
-    family, _, first = who.name.alphabetic.partition("^")
+    family, _, first = (who.name.ideographic or who.name.alphabetic).partition("^")
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <AnnotatedECG xmlns="urn:hl7-org:v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 <id root="61d1a24f-b47e-41aa-ae95-f8ac302f4eeb"/><code code="93000" codeSystem="2.16.840.1.113883.6.12"/>

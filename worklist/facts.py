@@ -492,6 +492,16 @@ class Measurement:
     method: str = ""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a reader wrote at one time: the words and, of an ECG, the numbers. None: they were not kept then."""
+
+    findings: str = ""
+    impression: str = ""
+    critical: str = ""
+    measurements: tuple[Measurement, ...] | None = ()
+
+
 ReportStatus = Literal["preliminary", "final", "corrected", "addendum", "withdrawal"]
 
 DocumentKind = Literal["json", "pdf", "encapsulated pdf", "sr"]

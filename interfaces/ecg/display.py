@@ -2,7 +2,8 @@
 
 The body begins with the number of bytes of the head (32 bits, little endian); the head is padded with blanks so that
 the samples behind it begin at a multiple of four. Each lead's samples are 16 or 32 bits, little endian, at the place
-that the head says. Nothing is resampled or rounded: µV = (sample + `zero`) * `step`.
+that the head says. Nothing is resampled or rounded: µV = (sample + `zero`) * `step`. `computed` is advice of ours
+beside the device's `measurements`: seconds of the beats, and their rate (`beats.Beats`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from interfaces.ecg import quality, waveforms
+from interfaces.ecg import beats, quality, waveforms
 from interfaces.ecg.recording import Lead, Recording, Strip
 from worklist.errors import BadInput
 
@@ -55,6 +56,7 @@ def packed(recording: Recording, longest: float = LONGEST) -> bytes:
         "rhythm": _strip(_cut(rhythm, longest), pieces),
         "beat": _strip(quality.twelve(recording.beat), pieces) if recording.beat else None,
         "measurements": _finite(recording.measurements),
+        "computed": asdict(beats.find(rhythm)),
         "fiducials": _finite(recording.fiducials),
         "statements": _within(recording.statements, MOST_WORDS),
         "recorded_at": recording.recorded_at.isoformat() if recording.recorded_at else "",

@@ -7,6 +7,7 @@ named here; what it found is put into the words of `interfaces.ecg.recording`.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,6 @@ from ecgdatakit import models
 from ecgdatakit.parsing.parser import Parser
 from ecgdatakit.parsing.parsers.ge_muse_xml import GEMuseXMLParser
 from ecgdatakit.parsing.parsers.hl7_aecg import HL7aECGParser
-from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
 from ecgdatakit.parsing.parsers.sierra_xml import SierraXMLParser
 
 from interfaces.ecg.leads import name_of_label
@@ -31,18 +31,31 @@ from interfaces.ecg.recording import (
     from_fiducials,
     whole,
 )
+from interfaces.ecg.scp import ScpParser
 from worklist.errors import BadInput
 from worklist.facts import PersonName
 
 _PARSERS: Final[dict[str, type[Parser]]] = {
-    "SCP-ECG": SCPECGParser,
+    "SCP-ECG": ScpParser,
     "HL7 aECG": HL7aECGParser,
     "Philips Sierra XML": SierraXMLParser,
     "GE MUSE XML": GEMuseXMLParser,
 }
+_MUSE: Final = {
+    "VentricularRate": "heart rate",
+    "PRInterval": "PR interval",
+    "QRSDuration": "QRS duration",
+    "QTInterval": "QT interval",
+    "QTCorrected": "QTc interval",
+    "PAxis": "P axis",
+    "RAxis": "QRS axis",
+    "TAxis": "T axis",
+}
 HEAD: Final = 16384  # bytes by which a format is told
 LARGEST: Final = 64 << 20  # bytes of a file: a day of Holter is no file for these formats
 _MICROVOLTS: Final = {"nV": 0.001, "uV": 1.0, "mV": 1000.0, "V": 1e6}
+_GB: Final = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"'](?:gb[\w-]*|cp936)[\"'][^>]*\?>", re.IGNORECASE)
+_OWN_DTD: Final = re.compile(rb"<!DOCTYPE[^>]*\[", re.IGNORECASE)
 _TIMES: Final = {"ms": 1.0, "s": 1000.0, "us": 0.001}
 
 
@@ -54,8 +67,9 @@ def format_of(data: bytes) -> str:
     return next((name for name, parser in _PARSERS.items() if parser.can_parse(Path("-"), head)), "")
 
 
-def read(data: bytes) -> Recording:
-    """The recording in a file of one of the formats.
+def read(data: bytes, assumed_character_set: str = "") -> Recording:
+    """The recording in a file of one of the formats. `assumed_character_set` is the setting of the device that wrote
+    it, one of `worklist.actions.device_settings.CHARACTER_SETS`: for an SCP-ECG that declares none, or only Latin-1.
 
     Raises
     ------
@@ -68,7 +82,10 @@ def read(data: bytes) -> Recording:
         raise BadInput("no_ecg_file")
     if len(data) > LARGEST:
         raise BadInput("ecg_too_large", most=LARGEST >> 20)
-    record = _decode(_PARSERS[name], data)
+    if name == "SCP-ECG":
+        record = _decode(ScpParser(assumed_character_set), data)
+    else:
+        record = _decode(_PARSERS[name](), _plain(data))
     rhythm = _strip(record.leads)
     beat = _strip(record.median_beats) if record.median_beats else None
     fiducials = {
@@ -90,14 +107,28 @@ def read(data: bytes) -> Recording:
     )
 
 
-def _decode(parser: type[Parser], data: bytes) -> models.ECGRecord:
+def _plain(data: bytes) -> bytes:
+    """An XML file in UTF-8 where it says that it is in GB 2312, GBK or GB 18030, which the decoder does not know. A
+    document type that is only named, as GE MUSE does, is never fetched; one that the file brings along is refused."""
+    if _OWN_DTD.search(data[:HEAD].replace(b"\0", b"")):  # in UTF-16 too
+        raise BadInput("bad_ecg_file")
+    found = _GB.match(data)
+    if found is None:
+        return data
+    try:
+        return data[found.end() :].decode("gb18030").encode()
+    except UnicodeDecodeError as error:
+        raise BadInput("bad_ecg_file") from error
+
+
+def _decode(parser: Parser, data: bytes) -> models.ECGRecord:
     # The decoder wants a path: that of a file without a name, in memory.
     with os.fdopen(os.memfd_create("ecg"), "wb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a wrong checksum or an odd tag does not hide a patient's recording
         file.write(data)
         file.flush()
         try:
-            return parser().parse(Path(f"/proc/self/fd/{file.fileno()}"))
+            return parser.parse(Path(f"/proc/self/fd/{file.fileno()}"))
         except Exception as error:  # whatever a stranger's file makes the decoder raise
             raise BadInput("bad_ecg_file") from error
 
@@ -124,12 +155,14 @@ def _lead(lead: models.Lead) -> Lead:
 
 
 def _measurements(record: models.ECGRecord) -> dict[str, float]:
-    said = record.measurements
-    qtc = _number(record.raw_metadata.get("qtc_ms")) or _quantity(record.annotations.get("MDC_ECG_TIME_PD_QTc"))
-    found = {
+    """The device's own: where a physician changed them, MUSE keeps what the device had measured beside that."""
+    said, notes = record.measurements, record.annotations
+    qtc = _number(record.raw_metadata.get("qtc_ms")) or _number(notes.get("QTCorrected"))
+    qtc = qtc or _quantity(notes.get("MDC_ECG_TIME_PD_QTc")) or _quantity(notes.get("qtc"))
+    found: dict[str, float | None] = {
         "heart rate": said.heart_rate,
         "RR interval": said.rr_interval,
-        "P duration": _quantity(record.annotations.get("MDC_ECG_TIME_PD_P")),
+        "P duration": _quantity(notes.get("MDC_ECG_TIME_PD_P")),
         "PR interval": said.pr_interval,
         "QRS duration": said.qrs_duration,
         "QT interval": said.qt_interval,
@@ -138,6 +171,9 @@ def _measurements(record: models.ECGRecord) -> dict[str, float]:
         "QRS axis": said.qrs_axis,
         "T axis": said.t_axis,
     }
+    if isinstance(original := record.raw_metadata.get("original_measurements"), dict):
+        own = ((name, _number(original.get(tag))) for tag, name in _MUSE.items())
+        found = {"RR interval": said.rr_interval, **dict(own)}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
@@ -178,7 +214,7 @@ def _number(value: object) -> float | None:
 
 
 def _quantity(text: object) -> float | None:
-    """Milliseconds of words such as "102 ms"."""
-    number, _, unit = str(text or "").partition(" ")
+    """Milliseconds of words such as "102 ms", whatever is said behind them."""
+    number, unit = (*str(text or "").split(), "", "")[:2]
     value = _number(number)
     return value * _TIMES[unit] if value is not None and unit in _TIMES else None

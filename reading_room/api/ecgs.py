@@ -24,7 +24,7 @@ from worklist.queries.ecgs import CaseEcgs
 router = APIRouter(tags=["ECG"], responses=REFUSALS)
 
 KEPT: Final = "private, max-age=3600"
-FORM: Final = 1  # of the answer: another one is another ETag
+FORM: Final = 2  # of the answer: another one is another ETag
 
 
 @router.get("/readings/{reading_id}/ecgs")

@@ -1,4 +1,4 @@
-"""What changed between two texts, word by word."""
+"""What changed between two reports: their words one by one, and the numbers of an ECG."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Protocol
 
+from reading_room.labels import label
 from reading_room.words import Words
+from worklist.facts import Measurement
 from worklist.queries.views import VersionView
+from worklist.rules import measurements
 
 Parts = list[tuple[str, str]]
 """("", kept), ("-", gone) and ("+", new), in reading order."""
@@ -36,7 +39,7 @@ def compare(old: str, new: str) -> Parts:
 
 
 class Worded(Protocol):
-    """Anything that has the words of a report."""
+    """Anything that has the words and numbers of a report; numbers that were not kept are None."""
 
     @property
     def findings(self) -> str: ...
@@ -44,6 +47,8 @@ class Worded(Protocol):
     def impression(self) -> str: ...
     @property
     def critical(self) -> str: ...
+    @property
+    def measurements(self) -> tuple[Measurement, ...] | None: ...
 
 
 def changes(old: Worded, new: Worded, _: Words) -> list[tuple[str, Parts]]:
@@ -53,7 +58,22 @@ def changes(old: Worded, new: Worded, _: Words) -> list[tuple[str, Parts]]:
         (_("Impression"), old.impression, new.impression),
         (_("Critical result"), old.critical, new.critical),
     )
-    return [(name, compare(before, now)) for name, before, now in pairs if before != now]
+    found = [(name, compare(before, now)) for name, before, now in pairs if before != now]
+    if old.measurements is not None and new.measurements is not None:
+        lines = [_line(*one, _) for one in measurements.changed(old.measurements, new.measurements)]
+        if lines:
+            found.insert(0, (_("Measurements"), [part for line in lines for part in line]))
+    return found
+
+
+def _line(name: str, was: Measurement | None, now: Measurement | None, _: Words) -> Parts:
+    numbers = [(kind, _with_unit(one, _)) for kind, one in (("-", was), ("+", now)) if one is not None]
+    return [("", label(_, "ecg", name) + _(": ")), *numbers, ("", "\n")]
+
+
+def _with_unit(one: Measurement, _: Words) -> str:
+    space = "" if one.unit == "deg" else " "
+    return f"{one.value}{space}{label(_, 'unit', one.unit)} {one.method}".strip()
 
 
 def between(versions: Sequence[VersionView], words: Words) -> dict[str, list[tuple[str, Parts]]]:

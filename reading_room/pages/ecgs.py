@@ -41,9 +41,10 @@ def _one(row: EcgRow, shown: Shown) -> dict[str, str]:
 
 
 def _words(_: Words) -> dict[str, Any]:
-    units = {"/min": _("bpm"), "ms": "ms", "deg": "°"}
     return {
-        "kinds": {name: {"label": label(_, "ecg", name), "unit": units[kind.unit]} for name, kind in KINDS.items()},
+        "kinds": {
+            name: {"label": label(_, "ecg", name), "unit": label(_, "unit", kind.unit)} for name, kind in KINDS.items()
+        },
         "bpm": _("bpm"),
         "paper": _("ECG paper"),
         "now": _("This ECG"),

@@ -92,25 +92,11 @@ def preview(
 def study_page(request: Request, web: Served, actor: Acting, study_id: str) -> Response:
     """The images of one study: a prior's, or one's own institution's."""
     view = View(request, actor)
-    study, found = _study_and_pictures(web, actor, study_id, view.words)
+    study, images = _looked_at(view, web, actor, study_id)
     root, now = imaging.Root("held", study_id), web.clock()
-
-    def read(session: Session) -> tuple[imaging.OpenStudy, CaseEcgs]:
-        opened = imaging.open_study(session, actor, root, study.study_instance_uid, now)
-        return opened, ecgs.of_study(session, study_id)
-
-    held, recorded = web.database.read(read)
+    held = web.database.read(lambda s: imaging.open_study(s, actor, root, study.study_instance_uid, now))
     web.database.write(lambda session: looking.note_study(session, actor, study, now))
-    return view.page(
-        "study.html",
-        study=study,
-        identity=held.identity,
-        series=found.series,
-        others_count=found.others,
-        papers=found.papers,
-        viewer=_viewer(study),
-        **ecgs.context(recorded, view.shown, view.words),
-    )
+    return view.page("study.html", study=study, identity=held.identity, **images)
 
 
 @router.get("/studies/{study_id}/repair")
@@ -213,7 +199,7 @@ def _one(
     typed: Form | None = None,
 ) -> Response:
     now = web.clock()
-    study, found = _study_and_pictures(web, actor, study_id, view.words)
+    study, images = _looked_at(view, web, actor, study_id)
 
     def read(session: Session) -> tuple[list[OrderRow], list[candidates.NotOffered]]:
         offered = candidates.candidates(session, actor, study_id, now, q[:64])
@@ -228,10 +214,7 @@ def _one(
         typed=typed or Form(),
         base="/admin/unmatched" if view.request.url.path.startswith("/admin/") else "/unmatched",
         study=study,
-        series=found.series,
-        others_count=found.others,
-        papers=found.papers,
-        viewer=_viewer(study),
+        **images,
         candidates=offered,
         not_offered=not_offered,
         chosen=chosen,
@@ -255,7 +238,7 @@ def _repair(
     typed: Form | None = None,
 ) -> Response:
     now = web.clock()
-    study, found = _study_and_pictures(web, actor, study_id, view.words)
+    study, images = _looked_at(view, web, actor, study_id)
 
     def read(session: Session) -> tuple[repairs.RepairPlan, list[OrderRow], list[candidates.NotOffered]]:
         plan = repairs.plan(session, actor, study_id, now)
@@ -274,10 +257,7 @@ def _repair(
         study=study,
         plan=plan,
         second_factor=second_factor.has_one(web, actor),
-        series=found.series,
-        others_count=found.others,
-        papers=found.papers,
-        viewer=_viewer(study),
+        **images,
         candidates=others,
         not_offered=not_offered,
         chosen=chosen,
@@ -315,13 +295,22 @@ def _comparison(view: View, study: StudyRow, order: OrderRow) -> list[tuple[str,
     ]
 
 
-def _study_and_pictures(web: Web, actor: Actor, study_id: str, words: Words) -> tuple[StudyRow, Pictures]:
+def _looked_at(view: View, web: Web, actor: Actor, study_id: str) -> tuple[StudyRow, dict[str, Any]]:
+    """A study, and what the templates need to show its images and its ECGs."""
     now = web.clock()
 
-    def read(session: Session) -> tuple[StudyRow, Pictures]:
-        return reports.study(session, actor, study_id, now), pictures(session, actor, [study_id], now, words)
+    def read(session: Session) -> tuple[StudyRow, Pictures, CaseEcgs]:
+        study = reports.study(session, actor, study_id, now)
+        return study, pictures(session, actor, [study_id], now, view.words), ecgs.of_study(session, study_id)
 
-    return web.database.read(read)
+    study, found, recorded = web.database.read(read)
+    return study, {
+        "series": found.series,
+        "others_count": found.others,
+        "papers": found.papers,
+        "viewer": _viewer(study),
+        **ecgs.context(recorded, view.shown, view.words),
+    }
 
 
 def _series(rows: list[InstanceRow], _: Words, with_uids: bool) -> Series:

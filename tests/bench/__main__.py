@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from tests.bench import growth, offers, orders, pages, reading, receive, report, search, viewer, worklist
+from tests.bench import ecg, growth, offers, orders, pages, reading, receive, report, search, viewer, worklist
 from tests.bench.measuring import Figure, Say
 
 Part = Callable[[Path, int, bool, Say], tuple[list[Figure], list[str]]]
@@ -25,6 +25,7 @@ PARTS: dict[str, Part] = {
     "worklist": worklist.run,
     "orders": orders.run,
     "pages": pages.run,
+    "ecg": ecg.run,
     "reading": reading.run,
     "viewer": viewer.run,
     "search": search.run,

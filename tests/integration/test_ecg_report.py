@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
+from sqlalchemy import null, update
 
 from interfaces.hl7v2.message import parse
 from interfaces.hl7v2.results import write_report
@@ -20,7 +22,8 @@ from worklist.actions import users
 from worklist.documents import from_canonical
 from worklist.facts import Addressee, Measurement
 from worklist.people import HUREN
-from worklist.tables import ReportDocument, ReportVersion
+from worklist.queries import reviews
+from worklist.tables import ReportDocument, ReportVersion, Submission
 
 GIVEN = [
     {"name": "QTc interval", "value": 420, "method": "Bazett"},
@@ -82,6 +85,50 @@ def test_what_was_accepted_is_signed_printed_and_sent(desk: Desk, tmp_path: Path
     page = desk.browser("doc1").get(f"/orders/{placed.id}").text
     assert "74" in page
     assert "-12°" in page
+
+
+def test_the_writer_learns_which_numbers_the_review_changed(desk: Desk) -> None:
+    placed = order(desk)
+    hand_in(desk, placed, ecgs.Heart())
+    world, reading = desk.world, desk.world.reading_of(placed)
+    staffed(desk, reading.center_id)
+    desk.program("reader1").post(f"/api/readings/{reading.id}/claim")
+    put(desk, reading.id, measurements=GIVEN)
+    world.submit("reader1", reading.id, at=desk.now)
+    senior = desk.program("senior1")
+    senior.post(f"/api/readings/{reading.id}/claim")
+    mended = [GIVEN[0], {"name": "heart rate", "value": 75}, {"name": "PR interval", "value": 176}]
+    senior.put(f"/api/readings/{reading.id}/report", json={**WORDS, "measurements": mended})
+    said = ["-74 次/分", "+75 次/分", "+176 ms", "--12°"]
+    draft = desk.browser("senior1").get(f"/reading/{reading.id}").text
+    assert _differences(draft) == said
+    assert "QRS电轴" in draft
+    assert senior.post(f"/api/readings/{reading.id}/sign").status_code == 200
+    (news,) = desk.program("reader1").get("/api/my-reviews").json()["items"]
+    assert [one["value"] for one in news["review"]["measurements"]] == [75, 176, 420]
+    assert [one["value"] for one in news["review"]["before"]["measurements"]] == [74, 420, -12]
+    for page in ("/my-reports", f"/reading/{reading.id}"):
+        assert _differences(desk.browser("reader1").get(page).text) == said, page
+
+
+def test_a_review_from_before_numbers_were_kept_claims_no_change_of_them(desk: Desk) -> None:
+    placed = order(desk)
+    hand_in(desk, placed, ecgs.Heart())
+    world, reading = desk.world, desk.world.reading_of(placed)
+    staffed(desk, reading.center_id)
+    desk.program("reader1").post(f"/api/readings/{reading.id}/claim")
+    put(desk, reading.id, measurements=GIVEN)
+    world.submit("reader1", reading.id, at=desk.now)
+    world.database.write(lambda session: session.execute(update(Submission).values(measurements=null())))
+    world.claim("senior1", reading.id, at=desk.now)
+    world.sign("senior1", reading.id)
+    assert world.ask(reviews.unseen, world.actor("reader1")) == 0
+    assert "<ins>" not in desk.browser("reader1").get(f"/reading/{reading.id}").text
+
+
+def _differences(page: str) -> list[str]:
+    """What a page's comparisons say is gone and new."""
+    return [f"{'-' if kind == 'del' else '+'}{text}" for kind, text in re.findall(r"<(ins|del)>(.*?)</", page)]
 
 
 def test_numbers_of_an_ecg_belong_to_no_other_report(desk: Desk) -> None:

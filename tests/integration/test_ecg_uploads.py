@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from interfaces.ecg import waveforms
-from tests import ecgs
+from tests import discs, ecgs
 from tests.integration.api_desk import Desk, open_desk
 from tests.integration.test_pictures import add, begin
 from worklist.queries.stored import store_keys
@@ -79,6 +80,34 @@ def test_without_an_order_it_waits_under_what_it_says_of_itself(desk: Desk) -> N
     study = desk.world.one(Study)
     assert (study.sent_patient_id, study.sent_name_alphabetic) == ("10001", "Wang^XiaoDong")
     assert study.link == "unmatched"
+
+
+def test_ecgs_in_an_archive_are_taken_as_single_ones_are(desk: Desk) -> None:
+    placed = desk.world.order()
+    client = desk.program("tech1", "store", "read")
+    given = ecgs.recording()
+    nameless = ecgs.aecg(replace(given, subject=replace(given.subject, patient_id="")))
+    stranger = ecgs.scp(replace(given, subject=replace(given.subject, patient_id="99999")))
+    whole = {"2026/0001.xml": nameless, "2026/0002.scp": stranger, "2026/cut.scp": stranger[:900], "run.exe": b"MZ"}
+    packed = discs.zipped(whole)
+    upload = begin(client, placed)
+    sent = client.post(f"/api/uploads/{upload}/archives", content=packed, headers={"X-File-Name": "cart.zip"})
+    assert json.loads(sent.text.splitlines()[-1])["stored"] == 1, sent.text
+    fates = {row.name: (row.outcome, row.reason) for row in desk.world.rows(UploadFile)}
+    assert fates == {
+        "cart.zip/2026/0001.xml": ("stored", ""),
+        "cart.zip/2026/0002.scp": ("refused", "ecg_of_other_patient"),
+        "cart.zip/2026/cut.scp": ("refused", "bad_ecg_file"),
+        "cart.zip/run.exe": ("ignored", "no_dicom_file"),
+    }
+    row = desk.world.one(UploadFile, UploadFile.outcome == "stored")
+    assert desk.web.store.read(row.original_key) == nameless
+    study = desk.world.one(Study)
+    assert (study.study_instance_uid, study.link) == (desk.world.order_now(placed).study_instance_uid, "matched")
+    again = client.post("/api/uploads", json={"origin": "own equipment"}).json()["id"]
+    client.post(f"/api/uploads/{again}/archives", content=packed, headers={"X-File-Name": "cart.zip"})
+    assert {study.link for study in desk.world.rows(Study)} == {"matched", "unmatched"}
+    assert "99999" in {study.sent_patient_id for study in desk.world.rows(Study)}
 
 
 def test_rubbish_is_refused_in_words_and_nothing_is_kept(desk: Desk) -> None:

@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from tests import discs, ecgs
 from tests.world import World, build
 from worklist.actions import device_settings
 from worklist.database import Database, sqlite_url
+from worklist.facts import PersonName
 from worklist.people import HUREN
 from worklist.queries.stored import store_keys
-from worklist.tables import Instance, Original, RefusedCaller, SetAside, Study
+from worklist.tables import Device, Instance, Original, RefusedCaller, SetAside, Study
 
 NOW = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 
@@ -87,6 +88,20 @@ def test_a_file_becomes_an_object_and_leaves(carts: Carts) -> None:
     assert carts.look() == 1
     assert len(carts.world.rows(Instance)) == len(carts.world.rows(Original)) == 1
     assert set(carts.store.keys()) == carts.world.ask(store_keys)
+
+
+@pytest.mark.parametrize(("encoding", "setting"), [("gbk", ""), ("gbk", "GBK"), ("utf-8", "UTF-8")])
+def test_a_chinese_name_is_read_as_the_device_is_set(carts: Carts, encoding: str, setting: str) -> None:
+    device = carts.world.one(Device, Device.name == "心电图机")
+    carts.world.do(device_settings.save_device, HUREN, {"character_set_in": setting}, NOW, id=device.id)
+    given = ecgs.recording()
+    subject = replace(given.subject, name=PersonName(ideographic="王^小镕"))
+    given = replace(given, subject=subject, statements=("窦性心律",))
+    carts.drop("a.scp", ecgs.scp(given, encoding=encoding))
+    assert carts.look() == 1
+    assert carts.world.one(Study).sent_name == "王^小镕"
+    held = dcmread(io.BytesIO(carts.store.read(carts.world.one(Instance).store_key)))
+    assert waveforms.read(held).statements == ("窦性心律",)
 
 
 def test_what_is_still_being_written_waits(carts: Carts) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from io import BytesIO
+from typing import Protocol
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from gateway.store import FolderStore
 from interfaces.dicom.objects import part10
 from interfaces.ecg.recording import Recording
 from interfaces.ecg.waveforms import TWELVE_LEAD
 from interfaces.ecg.writing import filing_of, write
 from reading_room.passwords import hash_password
-from tests.pages.site import CHEAP, PASSWORD, Site
+from tests.pages.site import CHEAP, PASSWORD
 from tests.world import Placed, World
 from worklist.actions import configuration, device_settings, users
 from worklist.people import HUREN
@@ -63,6 +66,16 @@ def open_center(world: World) -> str:
     return center
 
 
+class Place(Protocol):
+    """A county, its store and its clock."""
+
+    @property
+    def world(self) -> World: ...
+    @property
+    def store(self) -> FolderStore: ...
+    def clock(self) -> datetime: ...
+
+
 def waveform(recording: Recording, **says: str) -> Dataset:
     """A recording as a cart sends it; `says` replaces elements."""
     uid = generate_uid()
@@ -75,10 +88,10 @@ def waveform(recording: Recording, **says: str) -> Dataset:
 
 
 def record(
-    site: Site, placed: Placed, recording: Recording, change: Callable[[Dataset], None] = lambda _ds: None
+    site: Place, placed: Placed | None, recording: Recording, change: Callable[[Dataset], None] = lambda _ds: None
 ) -> str:
-    """A recording of an order, received from the cart at the door; the id of its instance. `change` alters the object
-    that is written of it."""
+    """A recording of an order, or of nobody's, received from the cart at the door; the id of its instance. `change`
+    alters the object that is written of it."""
     world = site.world
     at = recording.recorded_at
     assert at is not None
@@ -99,8 +112,9 @@ def record(
     change(ds)
     out = BytesIO()
     ds.save_as(out, enforce_file_format=True)
-    step = world.begin_step(placed, device=CART, at=site.clock())
+    step = world.begin_step(placed, device=CART, at=site.clock()) if placed else ""
     receipt = world.receive(facts, site.store.put([out.getvalue()]), device=CART, at=site.clock())
     assert receipt.outcome == "stored"
-    world.end_step(step, [facts.sop_instance_uid], device=CART, at=site.clock())
+    if placed:
+        world.end_step(step, [facts.sop_instance_uid], device=CART, at=site.clock())
     return world.one(Instance, Instance.sop_instance_uid == facts.sop_instance_uid).id

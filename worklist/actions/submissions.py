@@ -1,23 +1,25 @@
-"""The words of a draft at each change of hands, so that its writer sees what the review made of them."""
+"""The words and numbers of a draft at each change of hands, so that its writer sees what the review made of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from worklist.facts import ReportText
+from worklist.facts import Written
 from worklist.people import Actor
+from worklist.rules import measurements
 from worklist.tables import ReportVersion, Submission
 
 
 def keep(session: Session, draft: ReportVersion, verb: str, by: Actor, now: datetime, remark: str = "") -> Submission:
-    """Keep the words that `by` hands on. `verb`: submit, send back, issue preliminary, sign.
+    """Keep what `by` hands on. `verb`: submit, send back, issue preliminary, sign.
 
     What the writer did is no news to them, nor is a review that says nothing and changes nothing.
     """
-    is_news = by.id != draft.writer_id and (bool(remark.strip()) or words_before(session, draft) != words_of(draft))
+    is_news = by.id != draft.writer_id and (bool(remark.strip()) or _differ(before(session, draft), written(draft)))
     row = Submission(
         version_id=draft.id,
         verb=verb,
@@ -27,6 +29,7 @@ def keep(session: Session, draft: ReportVersion, verb: str, by: Actor, now: date
         findings=draft.findings,
         impression=draft.impression,
         critical=draft.critical,
+        measurements=draft.measurements,
         remark=remark,
         seen_at=None if is_news else now,
     )
@@ -46,13 +49,20 @@ def note_seen(session: Session, by: Actor, reading_id: str, now: datetime) -> No
     )
 
 
-def words_of(kept: ReportVersion | Submission) -> ReportText:
-    """The words of a version or of a change of hands."""
-    return ReportText(kept.findings, kept.impression, kept.critical)
+def written(kept: ReportVersion | Submission) -> Written:
+    """What a version holds, or a change of hands."""
+    numbers = measurements.from_json(kept.measurements) if kept.measurements is not None else None
+    return Written(kept.findings, kept.impression, kept.critical, numbers)
 
 
-def words_before(session: Session, draft: ReportVersion) -> ReportText:
-    """The words from which the present holder of a draft started: of its last change of hands, else of the version
+def _differ(old: Written, new: Written) -> bool:
+    if replace(old, measurements=None) != replace(new, measurements=None):
+        return True
+    return old.measurements is not None and bool(measurements.changed(old.measurements, new.measurements or ()))
+
+
+def before(session: Session, draft: ReportVersion) -> Written:
+    """That from which the present holder of a draft started: of its last change of hands, else of the version
     that was issued before it, else none."""
     last = session.scalar(
         select(Submission)
@@ -61,7 +71,7 @@ def words_before(session: Session, draft: ReportVersion) -> ReportText:
         .limit(1)
     )
     if last is not None:
-        return words_of(last)
+        return written(last)
     issued = session.scalar(
         select(ReportVersion)
         .where(
@@ -72,4 +82,4 @@ def words_before(session: Session, draft: ReportVersion) -> ReportText:
         .order_by(ReportVersion.number.desc())
         .limit(1)
     )
-    return words_of(issued) if issued is not None else ReportText()
+    return written(issued) if issued is not None else Written()

@@ -1,4 +1,4 @@
-"""How a case changed hands: the words of its drafts, and its returns to the township. For callers that scope."""
+"""How a case changed hands: what its drafts held, and its returns to the township. For callers that scope."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from itertools import groupby
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from worklist.facts import ReportText
+from worklist.actions.submissions import written
+from worklist.facts import Written
 from worklist.queries import parts
 from worklist.queries.views import Handed, ReturnView
 from worklist.tables import CaseReturn, ReportVersion, Submission, User
@@ -29,19 +30,19 @@ def handed(session: Session, reading_ids: Sequence[str]) -> list[Handed]:
     ).all()
     told: list[Handed] = []
     for _reading, group in groupby(versions, lambda version: version.reading_id):
-        issued = ReportText()
+        issued = Written()
         for version in group:
             before = issued
             for row, name in found:
                 if row.version_id == version.id:
                     told.append(_handed(row, name, version.number, before))
-                    before = ReportText(row.findings, row.impression, row.critical)
+                    before = written(row)
             if version.status:
-                issued = ReportText(version.findings, version.impression, version.critical)
+                issued = written(version)
     return told[::-1]
 
 
-def _handed(row: Submission, name: str, number: int, before: ReportText) -> Handed:
+def _handed(row: Submission, name: str, number: int, before: Written) -> Handed:
     return Handed(
         id=row.id,
         version_id=row.version_id,
@@ -53,6 +54,7 @@ def _handed(row: Submission, name: str, number: int, before: ReportText) -> Hand
         findings=row.findings,
         impression=row.impression,
         critical=row.critical,
+        measurements=written(row).measurements,
         remark=row.remark,
         seen=row.seen_at is not None,
         before=before,

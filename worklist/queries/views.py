@@ -16,10 +16,10 @@ from worklist.facts import (
     PatientFacts,
     PersonName,
     Reached,
-    ReportText,
     SpecimenSaid,
     StepSaid,
     Tier,
+    Written,
 )
 from worklist.rules.report_checks import Warning
 
@@ -423,7 +423,8 @@ class Prior:
 
 @dataclass(frozen=True)
 class Handed:
-    """The words of a draft when it changed hands, and those from which its holder had started."""
+    """What a draft held when it changed hands, and from what its holder had started. Numbers are None where they were
+    not kept."""
 
     id: str
     version_id: str
@@ -435,9 +436,10 @@ class Handed:
     findings: str
     impression: str
     critical: str
+    measurements: tuple[Measurement, ...] | None
     remark: str
     seen: bool  # by the writer
-    before: ReportText
+    before: Written
 
 
 @dataclass(frozen=True)

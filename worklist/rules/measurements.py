@@ -73,6 +73,20 @@ def doubts(measurements: Iterable[Measurement]) -> list[tuple[str, str]]:
     ]
 
 
+def changed(
+    old: Iterable[Measurement], new: Iterable[Measurement]
+) -> list[tuple[str, Measurement | None, Measurement | None]]:
+    """The numbers that differ in value or formula, by name and in the order of `KINDS`: each as it was and as it is,
+    None where it was not there. Whose a number is follows from the recordings and is nobody's change."""
+    before, now = {one.name: one for one in old}, {one.name: one for one in new}
+    pairs = ((name, before.get(name), now.get(name)) for name in KINDS)
+    return [(name, was, now_is) for name, was, now_is in pairs if _said(was) != _said(now_is)]
+
+
+def _said(one: Measurement | None) -> tuple[int, str] | None:
+    return (one.value, one.method) if one is not None else None
+
+
 def as_json(measurements: Iterable[Measurement]) -> list[dict[str, Any]]:
     """Measurements as a report version keeps them."""
     return [asdict(one) for one in measurements]

@@ -315,9 +315,9 @@ class ReportVersion(Thing):
 
 
 class Submission(Thing):
-    """The words of a draft at the moment it changed hands: submitted, sent back, signed. It never changes.
+    """The words and numbers of a draft at the moment it changed hands: submitted, sent back, signed. It never changes.
 
-    The writer sees from these what the review made of their words.
+    The writer sees from these what the review made of them.
     """
 
     __tablename__ = "submission"
@@ -329,6 +329,7 @@ class Submission(Thing):
     findings: Mapped[str] = mapped_column(default="")
     impression: Mapped[str] = mapped_column(default="")
     critical: Mapped[str] = mapped_column(default="")
+    measurements: Mapped[list[Any] | None] = mapped_column(Json)  # as the version's; None: not kept before 0016
     remark: Mapped[str] = mapped_column(default="")
     seen_at: Mapped[datetime | None]  # by the writer
     __table_args__ = (

@@ -5,6 +5,7 @@ const PAPER = "#fffdfa";
 const FINE = "#f7d5d2"; // 1 mm
 const BOLD = "#e8a29d"; // 5 mm
 const INK = { now: "#101014", earlier: "#1857c4" };
+const MARK = "#00705a";
 const LINE = 0.26; // mm: how wide a wave is drawn
 const NAME = 3.1; // mm: the height of a lead's name
 
@@ -87,7 +88,22 @@ function text(context, words, x, y, k, { bold = false, colour = INK.now, size = 
   context.fillText(words, x * k, y * k);
 }
 
-// `said`: { foot, heads: { now, earlier } }.
+// Triangles where beats were computed, above the lowest line: what is computed is never drawn as part of a wave.
+function marks(context, plan, wish, beats, k) {
+  const lowest = Math.max(...plan.cells.map((cell) => cell.y));
+  context.fillStyle = MARK;
+  for (const cell of plan.cells.filter((one) => one.y === lowest)) {
+    for (const at of beats) {
+      if (at < cell.from || at > cell.to) continue;
+      const x = cell.x + (at - cell.from) * wish.speed;
+      context.beginPath();
+      for (const [dx, dy] of [[-1.1, 0], [1.1, 0], [0, 1.9]]) context.lineTo((x + dx) * k, (cell.top + dy) * k);
+      context.fill();
+    }
+  }
+}
+
+// `said`: { foot, heads: { now, earlier }, beats }.
 export function waves(context, plan, wish, said, k) {
   context.lineJoin = "round";
   context.lineCap = "round";
@@ -110,4 +126,5 @@ export function waves(context, plan, wish, said, k) {
     context.stroke();
   }
   for (const cell of plan.cells) trace(context, cell, wish, k);
+  if (plan.continuous) marks(context, plan, wish, said.beats, k);
 }

@@ -2,7 +2,7 @@
 import { type } from "../typing.js";
 import * as calipers from "./calipers.js";
 import { Measured } from "./measured.js";
-import { corrected } from "./qt.js";
+import { choose, chosen, corrected } from "./qt.js";
 
 function pair(term, words) {
   const name = document.createElement("dt");
@@ -10,6 +10,17 @@ function pair(term, words) {
   name.textContent = term;
   value.textContent = words;
   return [name, value];
+}
+
+// A formula that can be chosen, and what it gives.
+function choice(name, ms, checked) {
+  const [term, value] = pair("", `${ms} ms`);
+  const label = document.createElement("label");
+  const radio = document.createElement("input");
+  Object.assign(radio, { type: "radio", name: "qtc-formula", value: name, checked });
+  label.append(radio, ` ${name}`);
+  term.append(label);
+  return [term, value];
 }
 
 function item(words) {
@@ -26,7 +37,12 @@ export class Facts {
     this.numbers = new Measured(this.form);
     this.qt = page.querySelector("[data-qt]");
     this.rr = page.querySelector("[data-rr]");
+    this.taking = page.querySelector("[data-take-qtc]");
+    this.formula = chosen();
+    this.found = null; // corrected QTs by formula
     this.recording = null;
+    this.taking?.addEventListener("click", () => this.takeCorrected());
+    this.find("corrected")?.addEventListener("change", ({ target }) => { this.formula = target.value; choose(target.value); });
     for (const field of [this.qt, this.rr]) field.addEventListener("input", () => { this.from(this.words.typed); this.correct(); });
     for (const button of page.querySelectorAll("[data-suspected]")) button.addEventListener("click", () => this.add("critical", button.dataset.suspected));
     page.querySelector("[data-take]")?.addEventListener("click", () => this.intoReport());
@@ -47,6 +63,7 @@ export class Facts {
     if (!rows.length) this.find("measurements").replaceChildren(...pair("—", this.words.nothing));
     this.find("statements").replaceChildren(...(statements.length ? statements.map(item) : [item(this.words.nothing)]));
     const device = [cart.manufacturer, cart.model, cart.serial_number].filter(Boolean).join(" ");
+    this.advise(recording.computed, measurements["heart rate"]);
     this.find("about").replaceChildren(
       ...(at ? pair(this.words.recorded, at.replace("T", " ").slice(0, 19)) : []), ...(device ? pair(this.words.cart, device) : []),
       ...pair(this.words.rate, `${recording.rhythm.rate} Hz`),
@@ -58,12 +75,26 @@ export class Facts {
     this.from(this.qt.value && this.rr.value ? this.words.by_device : "");
     this.correct();
   }
+  // What we computed ourselves: beside the device's, with a mark where the two are far apart, and into no report.
+  advise({ rate, times }, device) {
+    const far = rate !== null && device !== undefined && Math.abs(rate - device) > Math.max(5, device / 10);
+    this.find("computed").replaceChildren(...(rate === null ? [] : pair(...this.measurement("heart rate", rate))));
+    this.find("apart").hidden = !far;
+    this.find("unclear").hidden = rate !== null;
+    this.find("marks").disabled = !times.length;
+  }
   from(words) {
     this.find("from").textContent = words;
   }
   correct() {
-    const found = corrected(Number(this.qt.value), Number(this.rr.value));
-    this.find("corrected").replaceChildren(...Object.entries(found ?? {}).flatMap(([name, ms]) => pair(name, `${ms} ms`)));
+    this.found = corrected(Number(this.qt.value), Number(this.rr.value));
+    const row = ([name, ms]) => (this.taking ? choice(name, ms, name === this.formula) : pair(name, `${ms} ms`));
+    this.find("corrected").replaceChildren(...Object.entries(this.found ?? {}).flatMap(row));
+    if (this.taking) this.taking.disabled = !this.found;
+  }
+  // The chosen formula's, over what stands there: the reader asked for this one.
+  takeCorrected() {
+    if (this.taking && this.found) this.numbers.put("QTc interval", this.found[this.formula], this.formula);
   }
   take(what, ms) {
     if (!ms) return;

@@ -41,6 +41,13 @@ export class Measured {
     this.field.dispatchEvent(new Event("input", { bubbles: true }));
     this.mark();
   }
+  // One number that a person took from elsewhere on the page, with its formula.
+  put(name, value, method) {
+    if (!this.place) return;
+    this.inputs.find((input) => input.dataset.number === name).value = String(value);
+    this.method.value = method;
+    this.keep();
+  }
   // The device's numbers into empty places; what a person wrote stays.
   take() {
     if (!this.place) return;

@@ -170,6 +170,7 @@ function start(section) {
     if (!event.altKey || event.ctrlKey || event.metaKey || event.isComposing || document.querySelector("dialog[open]")) return;
     if (event.code === "KeyW") place.focus();
     else if (event.code === "KeyS") facts.intoReport();
+    else if (event.code === "KeyQ") facts.takeCorrected();
     else return;
     event.preventDefault();
   });
@@ -184,6 +185,7 @@ function start(section) {
   });
   place.addEventListener("dblclick", marks);
   for (const button of section.querySelectorAll("[data-page]")) button.addEventListener("click", () => turn(Number(button.dataset.page)));
+  document.querySelector("[data-marks]").addEventListener("change", ({ target }) => sheet.set({ marks: target.checked }));
   document.querySelector("[data-clear]")?.addEventListener("click", () => sheet.clear());
   calibrating(section, () => { sheet.draw(); marks(); });
 

@@ -11,6 +11,20 @@ export const FORMULAS = {
   Hodges: (qt, rr) => qt + 1.75 * (60000 / rr - 60),
 };
 
+const KEPT = "huren-ecg-formula"; // which of them this browser's reader takes
+
+export function chosen() {
+  try {
+    const kept = localStorage.getItem(KEPT);
+    return Object.hasOwn(FORMULAS, kept) ? kept : "Bazett";
+  } catch {
+    return "Bazett"; // storage may be switched off
+  }
+}
+export function choose(name) {
+  try { localStorage.setItem(KEPT, name); } catch { /* then it is chosen again */ }
+}
+
 // By the formula's name, in whole milliseconds; nothing where QT or RR is none that a heart has.
 export function corrected(qt, rr) {
   if (!(qt >= 100 && qt <= 1000 && rr >= 200 && rr <= 3000)) return null;

@@ -17,7 +17,7 @@ export class Sheet {
     this.words = words;
     this.told = told;
     [this.below, this.above] = place.querySelectorAll("canvas");
-    this.wish = { layout: "3x4", rhythm: "II", single: "", speed: 25, gain: 10, start: 0, compare: "" };
+    this.wish = { layout: "3x4", rhythm: "II", single: "", speed: 25, gain: 10, start: 0, compare: "", marks: false };
     this.chosen = { high: 0, low: 0, notch: 0 };
     this.now = null;
     this.earlier = null;
@@ -94,7 +94,9 @@ export class Sheet {
     }
     const context = this.below.getContext("2d", { alpha: false });
     paper(context, this.plan, k);
-    waves(context, this.plan, this.wish, { foot: this.words.foot(this), heads: { now: this.words.now(), earlier: this.words.earlier() } }, k);
+    const beats = this.wish.marks ? this.now.computed.times : [];
+    const heads = { now: this.words.now(), earlier: this.words.earlier() };
+    waves(context, this.plan, this.wish, { foot: this.words.foot(this), heads, beats }, k);
     this.follow();
     this.place.dataset.drawn = String(Number(this.place.dataset.drawn ?? 0) + 1);
     this.place.dataset.kind = this.plan.kind;

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,9 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
-from interfaces.ecg import files, waveforms, writing
+from interfaces.ecg import files, quality, waveforms, writing
 from interfaces.ecg.recording import TWELVE, Lead, Recording, Strip
-from tests import ecgs
+from tests import ecg_xml, ecgs
 from tests.peers.process import installed
 from worklist.errors import BadInput
 from worklist.facts import PersonName
@@ -110,6 +112,119 @@ def test_a_validator_agrees_with_what_is_written(heart: ecgs.Heart, sop_class: s
     assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == []
 
 
+XML = [ecg_xml.muse, ecg_xml.sierra, partial(ecg_xml.sierra, packed=False, version="1.03")]
+SAID = {"heart rate": 75.0, "PR interval": 180.0, "QRS duration": 90.0, "QT interval": 390.0, "QTc interval": 436.0}
+SAID |= {"P axis": 44.0, "QRS axis": -12.0, "T axis": 30.0}
+
+
+@pytest.mark.parametrize("write", XML)
+@pytest.mark.parametrize("hertz", [250, 500])
+def test_muse_and_sierra_give_the_samples_the_numbers_and_the_words(write: Any, hertz: int) -> None:
+    given = ecgs.recording(ecgs.Heart(hertz=hertz, said=SAID))
+    data = write(given)
+    read = files.read(data)
+    assert files.format_of(data) == read.format
+    assert read.format in ("GE MUSE XML", "Philips Sierra XML")
+    strip = quality.twelve(read.rhythm)
+    assert strip.names == TWELVE
+    stored = ecg_xml.STORED if read.format == "GE MUSE XML" else TWELVE
+    for lead in given.rhythm.leads:
+        found = read.rhythm.lead(lead.name)
+        assert (found is not None) == (lead.name in stored)
+        if found is not None:
+            assert np.array_equal(found.microvolts(), lead.microvolts())
+    assert read.beat is not None
+    assert read.beat.seconds == 1.2
+    assert (read.rhythm.rate, read.measurements, read.statements) == (hertz, SAID, given.statements)
+    assert (read.recorded_at, read.subject) == (given.recorded_at, given.subject)
+    again, _ds = through_dicom(read)
+    assert same_samples(again.rhythm, read.rhythm)
+    assert (again.measurements, again.statements) == (read.measurements, read.statements)
+
+
+@pytest.mark.parametrize("write", XML)
+def test_chinese_names_of_muse_and_sierra_are_read(write: Any) -> None:
+    given = chinese(PersonName(ideographic="王^小镕"))
+    for encoding in ("UTF-8", "GBK"):
+        data = write(given).decode().replace('encoding="UTF-8"', f'encoding="{encoding}"').encode(encoding)
+        read = files.read(data)
+        assert (read.subject.name, read.statements) == (given.subject.name, given.statements)
+
+
+def test_what_a_physician_changed_in_muse_is_not_the_devices() -> None:
+    given = ecgs.recording(ecgs.Heart(said=SAID))
+    read = files.read(ecg_xml.muse(given, confirmed=True))
+    assert (read.measurements, read.statements) == (SAID, given.statements)
+
+
+@pytest.mark.parametrize("write", XML)
+def test_a_document_type_is_never_fetched_and_never_brought_along(write: Any) -> None:
+    given = ecgs.recording()
+    named = '<!DOCTYPE root SYSTEM "http://127.0.0.1:9/restecg.dtd">'
+    assert files.read(write(given, head=named)).subject == given.subject
+    for own in ('[<!ENTITY a "b">]', "[<!ATTLIST root a CDATA 'b'>]", 'SYSTEM "restecg.dtd" [<!ENTITY a "b">]'):
+        with pytest.raises(BadInput, match="bad_ecg_file"):
+            files.read(write(given, head=f"<!DOCTYPE root {own}>"))
+        wide = write(given, head=f"<!DOCTYPE root {own}>").decode().replace("UTF-8", "UTF-16")
+        with pytest.raises(BadInput, match="bad_ecg_file"):
+            files.read(b"\xff\xfe" + wide.encode("utf-16-le"))
+
+
+NAME = PersonName(ideographic="镕^小")  # in GBK, not in GB 2312; and the second is valid UTF-8 of something else
+RARE = PersonName(ideographic="䶮^喆")  # in GB 18030 only; in GBK
+
+
+def chinese(name: PersonName) -> Recording:
+    given = ecgs.recording()
+    return replace(given, subject=replace(given.subject, name=name), statements=("窦性心律", "完全性右束支传导阻滞"))
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "language", "assumed"),
+    [
+        (NAME, "gbk", 0, ""),  # declares ASCII
+        (NAME, "gbk", 0, "GBK"),
+        (NAME, "gbk", 1, "GBK"),  # declares Latin-1
+        (NAME, "gbk", 1, "GB18030"),
+        (NAME, "gbk", 0x27, ""),  # declares GB 2312
+        (NAME, "gbk", 0x27, "UTF-8"),
+        (RARE, "gb18030", 0x27, ""),
+        (RARE, "gb18030", 0, "GB18030"),
+        (RARE, "utf-8", 0, "UTF-8"),
+        (RARE, "utf-8", 0x37, ""),
+        (RARE, "utf-8", 0x37, "GBK"),  # what a file declares in earnest is believed
+    ],
+)
+def test_chinese_names_and_statements_of_scp_are_read(
+    name: PersonName, encoding: str, language: int, assumed: str
+) -> None:
+    given = chinese(name)
+    read = files.read(ecgs.scp(given, encoding=encoding, language=language), assumed)
+    assert (read.subject.name, read.statements) == (name, given.statements)
+    assert same_samples(given.rhythm, read.rhythm)
+
+
+def test_a_latin_name_of_scp_stays_latin() -> None:
+    given = chinese(PersonName(alphabetic="Müller^José"))
+    given = replace(given, statements=())
+    assert files.read(ecgs.scp(given, encoding="latin-1", language=1)).subject.name == given.subject.name
+
+
+@pytest.mark.parametrize("encoding", ["GB18030", "GBK", "gb2312", "UTF-8"])
+def test_chinese_names_and_statements_of_xml_are_read(encoding: str) -> None:
+    given = chinese(PersonName(ideographic="王^小东"))
+    data = ecgs.aecg(given).decode().replace('encoding="UTF-8"', f'encoding="{encoding}"').encode(encoding)
+    read = files.read(data)
+    assert (read.subject.name, read.statements) == (given.subject.name, given.statements)
+    assert same_samples(given.rhythm, read.rhythm)
+
+
+def test_xml_that_is_not_in_the_character_set_it_names_is_refused() -> None:
+    data = ecgs.aecg(ecgs.recording()).replace(b'encoding="UTF-8"', b'encoding="GBK"').replace(b"Wang", b"\xff\xff")
+    with pytest.raises(BadInput, match="bad_ecg_file"):
+        files.read(data)
+
+
 def test_samples_that_the_device_has_not_stay_unknown() -> None:
     given = ecgs.recording()
     lead = given.rhythm.leads[0]
@@ -174,7 +289,7 @@ def test_other_files_are_no_ecg() -> None:
             files.read(data)
 
 
-@pytest.mark.parametrize("write", [ecgs.scp, ecgs.aecg])
+@pytest.mark.parametrize("write", [ecgs.scp, ecgs.aecg, ecg_xml.muse, ecg_xml.sierra])
 def test_a_file_that_was_cut_or_bitten_is_refused_or_read_never_more(write: object) -> None:
     data = write(ecgs.recording(ecgs.Heart(seconds=2)))  # type: ignore[operator]
     chance = np.random.default_rng(20261123)

@@ -7,7 +7,7 @@ import mmap
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -17,9 +17,9 @@ from gateway.spool import IN_MEMORY, Spool
 from gateway.uploads import reason_to_ignore, shown_name
 from interfaces.dicom.files import looks_like_dicom, open_file
 from interfaces.dicom.objects import open_part10, read_object
-from tests import discs
+from tests import discs, ecgs
 from tests.translation.dicom.samples import WHEEL, element
-from worklist.actions.uploads import LONGEST_NAME
+from worklist.actions.uploads import LONGEST_NAME, FileFate
 from worklist.errors import BadInput, TryLater
 
 DIRECTORY = bytes(128) + b"DICM" + element(0x00020002, "UI", b"1.2.840.10008.1.3.10") + bytes(20)
@@ -41,6 +41,9 @@ DIRECTORY = bytes(128) + b"DICM" + element(0x00020002, "UI", b"1.2.840.10008.1.3
         ("nothing", b"", "file_empty"),
         ("in.zip", discs.zipped({"a": b"b"}), "zip_inside"),
         ("viewer.jar", discs.zipped({"a": b"b"}), "no_dicom_file"),
+        ("cart/0001.scp", ecgs.scp(ecgs.recording()), ""),
+        ("cart/0002.XML", ecgs.aecg(ecgs.recording()), ""),
+        ("readme.pdf", b"%PDF-1.7", "picture_without_order"),
     ],
 )
 def test_files_are_told_apart(name: str, data: bytes, reason: str) -> None:
@@ -114,18 +117,19 @@ def test_a_body_waits_whole_in_memory_or_in_a_file_without_a_name(tmp_path: Path
         spool.close()
 
 
-def test_a_file_of_an_archive_is_unpacked_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_an_archive_is_unpacked_to_the_disk(tmp_path: Path) -> None:
     seen: list[tuple[type, int]] = []
 
-    def take_file(*said: Any) -> None:
-        seen.append((type(said[-1].obj), len(said[-1])))
+    def take(name: str, data: Any) -> FileFate:
+        seen.append((type(data.obj), len(data)))
+        return FileFate(name, len(data), "stored")
 
-    monkeypatch.setattr(uploads, "take_file", take_file)
     large = discs.image(PixelData=os.urandom(2 * IN_MEMORY))
     with open_archive(BytesIO(discs.zipped({"IM1": large})), 1 << 30) as packed:
         spool = Spool(tmp_path, 1 << 30, lambda: True)
-        uploads.take_packed(*(cast(Any, None),) * 4, packed[0], "a.zip", spool)
+        fate = uploads.take_packed(take, packed[0], "a.zip", spool)
     assert seen == [(mmap.mmap, len(large))]
+    assert fate.name == "a.zip/IM1"
 
 
 def test_what_is_too_large_is_let_go(tmp_path: Path) -> None:

@@ -51,6 +51,18 @@ def test_they_are_kept_whole() -> None:
     assert measurements.from_json(measurements.as_json(read)) == read
 
 
+def test_a_change_is_one_of_value_or_formula_and_never_of_whose_it_is() -> None:
+    old = measurements.read([("heart rate", 75, ""), ("PR interval", 180, ""), ("QTc interval", 420, "Bazett")], [])
+    new = measurements.read([("heart rate", 75, ""), ("QTc interval", 420, "Hodges"), ("T axis", -30, "")], DEVICE)
+    assert {one.source for one in old} != {one.source for one in new}
+    assert [(name, was and was.value, now and now.method) for name, was, now in measurements.changed(old, new)] == [
+        ("PR interval", 180, None),
+        ("QTc interval", 420, "Hodges"),
+        ("T axis", None, ""),
+    ]
+    assert measurements.changed(new, new) == []
+
+
 def test_every_table_of_them_knows_the_same() -> None:
     for name, kind in measurements.KINDS.items():
         assert codes.KINDS[name].unit == kind.unit
