@@ -351,6 +351,10 @@ def _take_again(web: Web, actor: Actor, thing_id: str, typed: Form) -> str:
 
 def _decoded(view: View, raw: bytes, assumed: str) -> dict[str, Any]:
     """A message for looking at: its fields in words beside the text; else every byte that is no ASCII as a mark."""
+    if raw.lstrip()[:1] in (b"{", b"<"):  # FHIR, or a document of WS/T 500
+        text = raw.decode("utf-8", "backslashreplace")
+        shown = [hl7_words.SegmentShown("", "", (), hl7_words.shortened(text))]
+        return {"segments": shown, "character_set": "UTF-8", "mislabelled": False, "size": len(raw), "error": ""}
     try:
         read = parse(raw, assumed)
     except BadInput as error:

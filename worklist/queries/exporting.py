@@ -404,6 +404,8 @@ TABLES: Final = (
             OutsideReport.reported_at,
             OutsideReport.author,
             OutsideReport.lines,
+            OutsideReport.source,
+            OutsideReport.taken_at,
             OutsideReport.superseded_by_id,
             OutsideReport.at,
         ).join(Institution, Institution.id == OutsideReport.institution_id),

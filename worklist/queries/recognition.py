@@ -15,7 +15,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from worklist.errors import BadInput
+from worklist.facts import OutsideSource
 from worklist.people import Actor
+from worklist.queries import outside, recognition_outside
+from worklist.queries.recognition_outside import Found
 from worklist.queries.views import Recognised
 from worklist.rules import recognition
 from worklist.rules.recognition import Existing, Member, RuleSet, Verdict, Wanted, judge
@@ -23,6 +26,7 @@ from worklist.rules.recognition_starter import RULES
 from worklist.tables import (
     Institution,
     Order,
+    OutsideReport,
     Patient,
     Procedure,
     Qualification,
@@ -75,6 +79,8 @@ class Judged:
     report_status: str
     study_ids: tuple[str, ...]
     verdict: Verdict
+    outside_id: str = ""  # of a result of another region, which has neither reading, order nor institution here
+    source: OutsideSource | None = None
 
 
 def rules_at(session: Session, at: datetime) -> Rules:
@@ -155,9 +161,16 @@ def judged(
         .limit(MOST)
     )
     found = session.execute(query).all()
-    if not found:
-        return []
     asker = member(session, institution_id)
+    wanted = Wanted(procedure_code, asker, laterality)
+    elsewhere = [
+        _elsewhere(one)
+        for one in recognition_outside.judged(
+            session, same, wanted, rules, now, since=now - OLDEST, until=until or now, most=MOST
+        )
+    ]
+    if not found:
+        return elsewhere
     studies = _studies(session, [row.order_id for row in found], same)
     places: dict[str, tuple[Institution, Member, tuple[recognition.Qualification, ...]]] = {}
     results = []
@@ -195,10 +208,34 @@ def judged(
                 reported_at=row.signed_at,
                 report_status=row.status,
                 study_ids=tuple(s.id for s in held),
-                verdict=judge(existing, Wanted(procedure_code, asker, laterality), rules, now),
+                verdict=judge(existing, wanted, rules, now),
             )
         )
+    if elsewhere:
+        results = sorted([*results, *elsewhere], key=lambda r: r.taken_at or r.reported_at or now, reverse=True)
     return results
+
+
+def _elsewhere(found: Found) -> Judged:
+    row, procedure = found.row, found.procedure
+    return Judged(
+        reading_id="",
+        order_id="",
+        procedure_id=procedure.id,
+        procedure_code=procedure.code,
+        procedure=procedure.name,
+        procedure_en=procedure.name_en or procedure.name,
+        institution_id="",
+        institution=found.source.name,
+        timezone=found.timezone,
+        taken_at=row.taken_at,
+        reported_at=row.at,
+        report_status=found.state,
+        study_ids=(),
+        verdict=found.verdict,
+        outside_id=row.id,
+        source=found.source,
+    )
 
 
 def marks_of(session: Session, order: Order, study: Study, at: datetime) -> tuple[str, ...]:
@@ -279,10 +316,11 @@ def declined(
 def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[Recognised]:
     ours, theirs = aliased(Patient), aliased(Patient)
     rows = session.execute(
-        select(Recognition, Procedure, User.name, Reading.state, theirs.person_id == ours.person_id)
+        select(Recognition, Procedure, User.name, Reading.state, theirs.person_id == ours.person_id, OutsideReport)
         .join(Procedure, Procedure.id == Recognition.procedure_id)
         .outerjoin(User, User.id == Recognition.answered_by_id)
-        .join(Reading, Reading.id == Recognition.reading_id)
+        .outerjoin(Reading, Reading.id == Recognition.reading_id)
+        .outerjoin(OutsideReport, OutsideReport.id == Recognition.outside_id)
         .join(ours, ours.id == Recognition.patient_id)
         .outerjoin(theirs, theirs.id == Reading.patient_id)
         .where(*conditions)  # type: ignore[arg-type]
@@ -302,18 +340,24 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
         .order_by(Study.id)
     ).all()
     views = []
-    for row, procedure, answered_by, state, same_person in rows:
+    for row, procedure, answered_by, state, same_person, theirs_row in rows:
         home = session.get_one(Institution, row.institution_id)
-        place = session.get_one(Institution, row.result_institution_id)
+        place = session.get_one(Institution, row.result_institution_id) if row.result_institution_id else home
+        elsewhere: OutsideReport | None = theirs_row
+        source = outside.source_of(elsewhere) if elsewhere is not None else None
+        if elsewhere is not None:
+            is_withdrawn = not outside.stands(session, elsewhere.id, row.patient_id)
+        else:
+            is_withdrawn = state == "withdrawn" or not same_person
         views.append(
             Recognised(
                 id=row.id,
                 state=row.state,
                 institution=home.name,
-                result_institution=place.name,
+                result_institution=source.name if source is not None else place.name,
                 procedure=procedure.name,
                 procedure_en=procedure.name_en or procedure.name,
-                reading_id=row.reading_id,
+                reading_id=row.reading_id or "",
                 study_ids=tuple(study_id for of, study_id in held if of == row.id),
                 taken_at=row.taken_at,
                 timezone=place.timezone,
@@ -330,7 +374,8 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
                 challenged_by=row.challenged_by,
                 challenged_at=row.challenged_at,
                 because=tuple(row.because),
-                is_withdrawn=state == "withdrawn" or not same_person,
+                is_withdrawn=is_withdrawn,
+                outside_id=row.outside_id or "",
             )
         )
     return views

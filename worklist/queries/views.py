@@ -13,6 +13,7 @@ from worklist.facts import (
     Finding,
     Measurement,
     OutsideLine,
+    OutsideSource,
     PatientFacts,
     PersonName,
     Reached,
@@ -189,6 +190,7 @@ class Recognised:
     challenged_at: datetime | None
     because: tuple[dict[str, object], ...]
     is_withdrawn: bool  # its report, or who it is about is doubtful: the result serves no more
+    outside_id: str = ""  # of a result of another region, which has no reading
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ class OutsideView:
     at: datetime
     superseded: bool
     message_id: str
+    source: OutsideSource | None = None  # of another region: who made it, and its marks
 
 
 @dataclass(frozen=True)
@@ -784,6 +787,11 @@ class EndpointRow:
     trusted: str
     order_status: bool
     enabled: bool
+    kind: str
+    path: str
+    has_token: bool
+    center_ids: tuple[str, ...]
+    marked_only: bool
 
 
 @dataclass(frozen=True)
