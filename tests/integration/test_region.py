@@ -130,7 +130,9 @@ def bundle(
             "conclusion": "腔隙性脑梗死。",
         },
     ]
-    entries: list[dict[str, Any]] = [{"fullUrl": f"urn:uuid:{n}", "resource": _full(r)} for n, r in enumerate(resources)]
+    entries: list[dict[str, Any]] = [
+        {"fullUrl": f"urn:uuid:{n}", "resource": _full(r)} for n, r in enumerate(resources)
+    ]
     if type == "transaction":
         for entry in entries:
             entry["request"] = {"method": "POST", "url": entry["resource"]["resourceType"]}
