@@ -65,6 +65,13 @@ def read_results(raw: bytes, zone: tzinfo) -> tuple[ResultMessage, ...]:
         ``not_json``, ``not_a_bundle``, ``bundle_invalid``, ``bundle_type_unsupported``, ``bundle_request_unsupported``,
         ``bundle_without_report``, ``bundle_too_large``, ``reference_unresolved`` with the place.
     """
+    try:
+        return _read(raw, zone)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # what the models let pass, and is none
+        raise BadInput("bundle_invalid", kind="Bundle", places="") from error
+
+
+def _read(raw: bytes, zone: tzinfo) -> tuple[ResultMessage, ...]:
     bundle = _loaded(raw)
     held = _Held(bundle)
     reports = [r for r in held.resources if r["resourceType"] == "DiagnosticReport"]
@@ -96,13 +103,13 @@ def kinds_of(raw: bytes) -> list[str]:
     """The kinds of resources that a Bundle holds, entry by entry; none where it cannot be read."""
     try:
         return [entry["resource"]["resourceType"] for entry in _loaded(raw)["entry"]]
-    except BadInput:
+    except (BadInput, KeyError, TypeError, AttributeError, ValueError):
         return []
 
 
 def _loaded(raw: bytes) -> Resource:
     try:
-        bundle = json.loads(raw)
+        bundle = _said_only(json.loads(raw))
     except (ValueError, RecursionError) as error:
         raise BadInput("not_json") from error
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle" or _deep(bundle) > DEEPEST:
@@ -120,6 +127,13 @@ def _loaded(raw: bytes) -> Resource:
     ):
         raise BadInput("bundle_request_unsupported")
     return bundle | {"entry": bundle.get("entry", [])}
+
+
+def _said_only(value: Any) -> Any:
+    """Without what is null: a null says nothing."""
+    if isinstance(value, dict):
+        return {name: _said_only(one) for name, one in value.items() if one is not None}
+    return [_said_only(one) for one in value if one is not None] if isinstance(value, list) else value
 
 
 def _deep(value: Any) -> int:
