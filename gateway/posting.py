@@ -64,8 +64,8 @@ def post(
         asking.sock = connection
         try:
             asking.request("POST", there.path, body, {"User-Agent": "Huren", "Connection": "close", **headers})
-            answer = asking.getresponse()
-            found = Answered(answer.status, answer.read(most) if most else b"")
+            with asking.getresponse() as answer:
+                found = Answered(answer.status, answer.read(most) if most else b"")
         except (OSError, http.client.HTTPException) as error:
             raise TryLater("no_answer") from error
         if deadline.is_over:  # what was cut off in the middle may look like an answer
