@@ -41,9 +41,10 @@ def test_an_offer_of_elsewhere_is_made_taken_and_over_when_it_is_taken_back(worl
     placed = world.order("DR-CHEST")
     patient = world.order_now(placed).patient_id
     world.do(configuration.save_endpoint, HUREN, {"name": "HIS+", "order_status": True}, NOW, world.endpoints["TS01"])
-    first, second = (world.do(_filed, world, patient, number) for number in ("1", "2"))
-    world.do(_filed, world, patient, "3", ours=True)  # a result of a laboratory's own system has no source
-    world.do(_filed, world, patient, "4", "W")
+    first = world.do(lambda s: _filed(s, world, patient, "1"))
+    second = world.do(lambda s: _filed(s, world, patient, "2"))
+    world.do(lambda s: _filed(s, world, patient, "3", ours=True))  # a result of a laboratory's own system has no source
+    world.do(lambda s: _filed(s, world, patient, "4", "W"))
     doctor, nurse = world.actor("doc1"), world.actor("tech1")
     offers = world.do(recognising.offer, doctor, patient, "CT-HEAD", NOW)
     assert {o.result.outside_id for o in offers} == {first, second}
