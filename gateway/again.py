@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from gateway.children import children
+from gateway.fhir import answer_of, read_content
 from gateway.mllp.intake import Visit
 from gateway.store import ObjectStore
 from interfaces.dicom.objects import open_part10, read_object
@@ -49,7 +50,7 @@ class Told:
 def replay_message(
     database: Database, clock: Clock, by: Actor, message_id: str, *, institution_id: str = "", sure: bool = False
 ) -> MessageOutcome:
-    """Do a kept HL7 message now; its stored answer becomes the new one, so that a resend gets that.
+    """Do a kept HL7 message or Bundle now; its stored answer becomes the new one, so that a resend gets that.
 
     `institution_id` says for whom a shared sender spoke; `sure` that contradicting news of a patient is a correction.
 
@@ -58,13 +59,14 @@ def replay_message(
     NotFound, Conflict, Forbidden
         as `take_again`; ``no_such_institution`` where the sender may not speak for the one that was chosen.
     """
-    raw, device = database.read(lambda s: kept(s, by, message_id))
+    raw, device, door = database.read(lambda s: kept(s, by, message_id))
     if institution_id:
         if institution_id not in device.institutions:
             raise NotFound("no_such_institution")
         device = replace(device, institutions=(institution_id,))
     visit = Visit(raw, peek_header(raw) or MessageHeader(), Caller("mllp", ""), clock(), device)
-    content = visit.read(device)
+    is_bundle = door == "fhir"
+    content = read_content(raw, device)[0] if is_bundle else visit.read(device)
 
     def work(session: Session) -> MessageOutcome:
         outcome = take_again(
@@ -78,7 +80,8 @@ def replay_message(
             flags=visit.flags,
             findings=visit.findings,
         )
-        record_answer(session, message_id, visit.application_answer(outcome, content), outcome.code)
+        answer = answer_of(raw, outcome) if is_bundle else visit.application_answer(outcome, content)
+        record_answer(session, message_id, answer, outcome.code)
         return outcome
 
     return database.write(work)

@@ -1,4 +1,5 @@
-"""Carrying one signed report, or the news of an order, to one HIS: the job that the outbox runs for a delivery.
+"""Carrying one signed report, or the news of an order, to one HIS, or a report to a regional platform: the job that
+the outbox runs for a delivery.
 
 The delivery is done when the receiver has acknowledged our message with AA or CA and our own control id in
 MSA-2. A crash anywhere in between sends it again, with the same control id, so that the receiver can tell.
@@ -6,7 +7,6 @@ MSA-2. A crash anywhere in between sends it again, with the same control id, so 
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,9 +16,10 @@ from typing import Literal, Protocol
 import structlog
 
 from gateway.mllp.sender import NotAnswered, send
+from gateway.regional import Platforms, publish, without_pdf
 from gateway.tls import Identity, client_context
 from interfaces.hl7v2.answers import read_acknowledgement
-from interfaces.hl7v2.results import in_base64, write_report
+from interfaces.hl7v2.results import write_report
 from interfaces.hl7v2.statuses import write_status
 from worklist.actions.deliveries import Attempt, Outcome, begin_attempt, finish_attempt
 from worklist.database import Database
@@ -42,9 +43,10 @@ def deliver(
     clock: Callable[[], datetime],
     public_url: str = "",
     identity: Identity | None = None,
+    platforms: Platforms | None = None,
 ) -> datetime | None:
     """Try once to deliver. `public_url` is how the receivers reach this server, for endpoints that want a link;
-    `identity` is our own certificate, for endpoints that want TLS.
+    `identity` is our own certificate, for endpoints that want TLS; `platforms` how regional platforms are reached.
 
     Returns
     -------
@@ -56,7 +58,10 @@ def deliver(
     attempt = database.write(lambda session: begin_attempt(session, delivery_id, clock()))
     if attempt is None:
         return None
-    sent, answer, outcome = _attempt(attempt, store, clock(), public_url, identity)
+    if attempt.publication is None:
+        sent, answer, outcome = _attempt(attempt, store, clock(), public_url, identity)
+    else:
+        sent, answer, outcome = _published(attempt, store, public_url, identity, platforms or Platforms())
     log.info("delivery", delivery=delivery_id, attempt=attempt.attempt, outcome=outcome.kind, reason=outcome.reason)
     return database.write(lambda session: finish_attempt(session, delivery_id, sent, answer, outcome, clock()))
 
@@ -79,6 +84,19 @@ def _attempt(
     return logged, answer, replace(_understood(attempt, answer), flags=flags)
 
 
+def _published(
+    attempt: Attempt, store: Documents, public_url: str, identity: Identity | None, platforms: Platforms
+) -> tuple[bytes, bytes, Outcome]:
+    """As `_attempt`, for a regional platform."""
+    try:
+        report = from_canonical(store.read(attempt.document_key))
+        pdf = store.read(attempt.pdf_key) if attempt.pdf_key else None
+    except HurenError as error:
+        kind: Literal["retry", "stuck"] = "retry" if isinstance(error, TryLater) else "stuck"
+        return b"", b"", Outcome(kind, error.code, params=dict(error.params))
+    return publish(attempt, report, pdf, platforms, public_url, identity)
+
+
 def _written(
     attempt: Attempt, store: Documents, now: datetime, public_url: str
 ) -> tuple[bytes, bytes, tuple[str, ...]]:
@@ -94,18 +112,7 @@ def _written(
     link = verification_link(public_url, report.verification_code) if to.pdf == "link" else ""
     message = write_report(report, to, control_id=attempt.control_id, sent_at=now, pdf=pdf, link=link)
     lacks = (to.pdf == "embedded" and not pdf) or (to.pdf == "link" and not link)
-    return message, _without(message, pdf), ("document_not_sent",) if lacks else ()
-
-
-def _without(message: bytes, pdf: bytes | None) -> bytes:
-    """The message as the log keeps it: of an embedded PDF its size and SHA-256, since the file itself is in the store.
-
-    Otherwise every try would put hundreds of kilobytes into the database.
-    """
-    if not pdf:
-        return message
-    said = f"[PDF, {len(pdf)} bytes, SHA-256 {hashlib.sha256(pdf).hexdigest()}]"
-    return message.replace(in_base64(pdf).encode("ascii"), said.encode("ascii"))
+    return message, without_pdf(message, pdf), ("document_not_sent",) if lacks else ()
 
 
 def _understood(attempt: Attempt, answer: bytes) -> Outcome:

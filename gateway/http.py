@@ -49,7 +49,7 @@ FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 LONGEST_BODY: Final = 1024 * 1024  # bytes; reports and settings are far smaller
 LONGEST_UPLOAD: Final = 16 << 30  # bytes; a DVD's ZIP or a long STOW, streamed, each object within its own limit
 LONGEST_DIRECTORY: Final = 32 << 20  # bytes; what a disc says is on it
-LONGEST_DOCUMENT: Final = 20 << 20  # bytes; a report's PDF that somebody wants checked
+LONGEST_DOCUMENT: Final = 20 << 20  # bytes; a report's PDF that somebody wants checked, a Bundle with such
 BODY_SECONDS: Final = 60.0  # that a body may stand still in all
 SLOWEST_BODY: Final = 2048  # bytes in a second; a township's worst line carries four times that
 ROOMIER: Final = (
@@ -57,7 +57,7 @@ ROOMIER: Final = (
         re.compile(r"/dicom-web/studies(/[^/]+)?|/api/uploads/[^/]+/(files|archives|batches|partial-files(/[^/]+)?)"),
         LONGEST_UPLOAD,
     ),
-    (re.compile(r"/verify"), LONGEST_DOCUMENT),
+    (re.compile(r"/verify|/fhir"), LONGEST_DOCUMENT),
     (re.compile(r"/upload/contents"), LONGEST_DIRECTORY),
 )
 """Addresses that take more than `LONGEST_BODY`. The first two only ever see pieces of it."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from gateway.tls import client_context, refusal_reason
+from gateway.tls import Identity, client_context, refusal_reason
 from worklist.errors import Broken, TryLater
 
 CONNECT_SECONDS: Final = 10.0
@@ -69,9 +69,17 @@ NOWHERE: Final = Allowed()
 
 
 def connect(
-    allowed: Allowed, host: str, port: int, *, tls: bool = False, trusted: str = "", seconds: float = CONNECT_SECONDS
+    allowed: Allowed,
+    host: str,
+    port: int,
+    *,
+    tls: bool = False,
+    trusted: str = "",
+    seconds: float = CONNECT_SECONDS,
+    identity: Identity | None = None,
 ) -> socket.socket:
-    """A connection to an address that may be called; with `tls`, after the handshake.
+    """A connection to an address that may be called; with `tls`, after the handshake, in which our certificate
+    (`identity`) is shown to whoever asks for one.
 
     Raises
     ------
@@ -83,12 +91,18 @@ def connect(
     """
     deadline = time.monotonic() + seconds
     connection = _connect(_addresses(allowed, host, port), port, deadline)
-    return secured(connection, host, trusted, seconds) if tls else connection
+    return secured(connection, host, trusted, seconds, identity) if tls else connection
 
 
-def secured(connection: socket.socket, host: str, trusted: str, seconds: float = CONNECT_SECONDS) -> ssl.SSLSocket:
+def secured(
+    connection: socket.socket,
+    host: str,
+    trusted: str,
+    seconds: float = CONNECT_SECONDS,
+    identity: Identity | None = None,
+) -> ssl.SSLSocket:
     """The connection after a TLS handshake. Errors as `connect`."""
-    context = client_context(None, trusted)
+    context = client_context(identity, trusted)
     try:
         with Deadline(connection, seconds):
             return context.wrap_socket(connection, server_hostname=host)

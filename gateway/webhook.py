@@ -9,19 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import http.client
 import secrets
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.outgoing import Allowed, connect, within
-from worklist.errors import Broken, TryLater
+from gateway import posting
+from gateway.outgoing import Allowed
+from gateway.posting import There
 
 SECONDS: Final = 15.0  # for request and answer; far below the lease of a job
 PREFIX: Final = "whsec_"
-AGAIN: Final = frozenset({408, 425, 429})
-"""Statuses below 500 after which the same request may be taken later (RFC 9110, 8470, 6585)."""
 
 
 def new_secret() -> str:
@@ -67,33 +65,21 @@ def post(
         ``receiver_refused`` (4xx), ``receiver_redirects`` (3xx), and as `gateway.outgoing.connect`.
     """
     parts = urlsplit(address)
-    host, is_tls = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if is_tls else 80)
+    is_tls = parts.scheme == "https"
+    there = There(
+        parts.hostname or "",
+        parts.port or (443 if is_tls else 80),
+        (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        is_tls,
+        trusted,
+    )
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": "Huren",
-        "Connection": "close",
         "webhook-id": id,
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": signature(secret, id, at, body),
     }
-    connection = connect(allowed, host, port, tls=is_tls, trusted=trusted)
-    with within(connection, seconds) as deadline:
-        asking = http.client.HTTPConnection(host, port)
-        asking.default_port = 443 if is_tls else 80  # what the Host header leaves out
-        asking.auto_open = 0  # never a connection of its own, which would not be to the checked address
-        asking.sock = connection
-        try:
-            asking.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
-            status = asking.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            raise TryLater("no_answer") from error
-        if deadline.is_over:  # what was cut off in the middle may look like an answer
-            raise TryLater("no_answer")
+    status = posting.post(allowed, there, body, headers, seconds=seconds).status
     if 200 <= status < 300:
         return
-    if 300 <= status < 400:
-        raise Broken("receiver_redirects", status=status)
-    if status >= 500 or status in AGAIN:
-        raise TryLater("receiver_status", status=status)
-    raise Broken("receiver_refused", status=status)
+    raise posting.refusal(status)

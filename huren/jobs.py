@@ -15,6 +15,7 @@ from gateway.dimse.guard import Limits
 from gateway.dimse.outgoing import Outgoing
 from gateway.prepare import prepare_series
 from gateway.recordings import check_recordings
+from gateway.regional import Platforms
 from gateway.releasing import keep_up
 from gateway.stamping import Authority, ask
 from gateway.store import ObjectStore
@@ -47,11 +48,12 @@ def jobs(
     telling: Telling | None = None,
     archives: Archives | None = None,
     authority: Authority | None = None,
+    platforms: Platforms | None = None,
 ) -> dict[str, Job]:
     """Every kind of job that the lifecycle's table starts.
 
     `identity` is our own certificate, for calls over TLS; `telling` how notices go out of the house; `archives` and
-    `authority`, for time stamps, those that the settings name.
+    `authority`, for time stamps, those that the settings name; `platforms` how regional platforms are reached.
     """
     downstream = archives or Archives()
     way_out = telling or Telling()
@@ -69,7 +71,7 @@ def jobs(
         archiving.JOB: lambda id: archive_study(database, store, downstream.by_name, id, clock, downstream.largest),
         archiving.UPKEEP: lambda _id: keep_up(database, store, downstream.by_name, clock, downstream.keep_days),
         register.STAMP_JOB: lambda _id: _stamp(database, authority),
-        "send_delivery": lambda id: _send(database, store, id, clock, public_url, identity),
+        "send_delivery": lambda id: _send(database, store, id, clock, public_url, identity, platforms),
     }
 
 
@@ -101,8 +103,9 @@ def _send(
     clock: Clock,
     public_url: str,
     identity: Identity | None,
+    platforms: Platforms | None,
 ) -> datetime | None:
-    again = deliver(database, store, delivery_id, clock, public_url, identity)
+    again = deliver(database, store, delivery_id, clock, public_url, identity, platforms)
     if again is None and database.read(lambda s: deliveries.is_stuck(s, delivery_id)):
         raise Broken("delivery_stuck")
     return again

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -204,7 +205,9 @@ def configure_time_stamps(on: Ground) -> None:
 
 def jobs_of(on: Ground) -> dict[str, Job]:
     """Every kind of job, as this server does it."""
+    from gateway.regional import Platforms
     from huren.jobs import jobs
+    from reading_room.platforms import open_token
     from reading_room.telling import Telling
 
     return jobs(
@@ -217,6 +220,11 @@ def jobs_of(on: Ground) -> dict[str, Job]:
         telling=Telling(on.settings.seals, Allowed.read(on.settings.notice_hosts), on.settings.reached_at),
         archives=on.archives,
         authority=authority(on.settings),
+        platforms=Platforms(
+            Allowed.read(on.settings.region_hosts),
+            partial(open_token, on.settings.seals),
+            dict(on.settings.identifier_systems),
+        ),
     )
 
 

@@ -227,6 +227,11 @@ class Settings:
         "Where webhooks and mail servers of notices may be: hosts, host:port and networks such as 10.1.0.0/16, with "
         "commas between them. This machine and link-local addresses count only as networks. Empty: nowhere.",
     )
+    region_hosts: tuple[str, ...] = _setting(
+        (),
+        _hosts,
+        "Where regional platforms may be that results are published to, written as notice_hosts. Empty: nowhere.",
+    )
     dimse_host: str = _setting("127.0.0.1", _word, "Address that the DICOM door listens on.")
     dimse_port: int = _setting(11112, port, "Port of the DICOM door.")
     dimse_tls_port: int = _setting(

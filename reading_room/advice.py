@@ -19,6 +19,7 @@ ADVICE: Final[dict[str, str]] = {
     "tls_unusable": _CERTIFICATE,
     "receiver_rejected": _THEIR_LOG,
     "receiver_error": _THEIR_LOG,
+    "platform_entries_refused": _THEIR_LOG,
     "unreadable_answer": _THEIR_LOG,
     "answer_for_another_message": _THEIR_LOG,
     "unencodable_text": N_("Set the endpoint to UTF-8 or GB18030, which carry every character, then send again."),
@@ -29,10 +30,13 @@ ADVICE: Final[dict[str, str]] = {
     "document_unreadable": N_("The stored report is missing: restore it from the backup, then send again."),
     "endpoint_disabled": N_("Switch the endpoint on again; it then goes by itself."),
     # Notices out of the house
-    "host_not_allowed": N_("Have the operator add it to HUREN_NOTICE_HOSTS and start the server again."),
+    "host_not_allowed": N_(
+        "Have the operator add it to HUREN_NOTICE_HOSTS (a regional platform: HUREN_REGION_HOSTS) and start the server "
+        "again."
+    ),
     "address_not_allowed": N_("Ask who keeps the name; addresses of this machine must be listed as a network."),
     "receiver_redirects": N_("Type the address that it points to, if it is the right one."),
-    "receiver_refused": N_("Look at the address, and whether the receiver has the present secret."),
+    "receiver_refused": N_("Look at the address, and whether secret or token are the present ones."),
     "channel_without_secret": N_("Type the password, or make a new secret, on the channel's page."),
     "mail_refused": N_("Look at the sender's and the person's address."),
     "mail_sign_in_refused": N_("Type login and password anew on the channel's page."),

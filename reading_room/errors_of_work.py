@@ -108,6 +108,7 @@ WORK: Final[dict[str, str]] = {
     "no_such_group": N_("There is no such reader group."),
     "no_such_reader_group": N_("There is no such reader group."),
     "no_such_device": N_("There is no such device."),
+    "no_such_outside_result": N_("There is no such result."),
     "no_such_endpoint": N_("There is no such endpoint."),
     "no_such_procedure": N_("There is no such procedure."),
     "no_such_route": N_("There is no such route."),
@@ -220,6 +221,7 @@ WORK: Final[dict[str, str]] = {
     "accession_number_taken": N_("This accession number is in use."),
     # Configuration
     "institution_code_is_fixed": N_("The code of an institution cannot be changed: patients' numbers carry it."),
+    "endpoint_kind_is_fixed": N_("The way of an endpoint stays: make another one."),
     "endpoint_institution_is_fixed": N_("An endpoint stays with its institution: its reports are on their way there."),
     "pages_are_for_people": N_("A token opens the API only. Pages are for people who sign in."),
     "code_taken": N_("This code is in use."),

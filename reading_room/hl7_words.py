@@ -5,7 +5,10 @@ Only what these messages carry in practice (HL7 v2 chapters 2 to 7); a field wit
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +18,8 @@ from reading_room.words import N_, Words
 from worklist.errors import BadInput
 
 MOST_SEGMENTS: Final = 2000
+MOST_READABLE: Final = 40_000  # characters of JSON or XML
+_LONG_BASE64: Final = re.compile(r"[A-Za-z0-9+/=]{400,}")
 LONGEST_SHOWN: Final = 8000  # characters of one field or segment
 SHOWN_FIELDS: Final = 60
 
@@ -173,6 +178,15 @@ def shown(message: Message, words: Words) -> list[SegmentShown]:
 def shortened(text: str) -> str:
     """Text as it is shown: a document in Base64 would be megabytes that nobody reads."""
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text)})"
+
+
+def readable(raw: bytes) -> str:
+    """JSON or XML as it is shown: JSON on lines of its own, long texts in Base64 cut short."""
+    text = raw.decode("utf-8", "backslashreplace")
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+    text = _LONG_BASE64.sub(lambda found: f"{found[0][:40]}… ({len(found[0])})", text)
+    return text if len(text) <= MOST_READABLE else f"{text[:MOST_READABLE]}… ({len(text)})"
 
 
 def _rest(segment: Segment) -> tuple[str, ...]:

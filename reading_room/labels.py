@@ -26,7 +26,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "pdf": {"none": N_("not sent"), "embedded": N_("in the message"), "link": N_("as a link")},
     "origin": {"own equipment": N_("our own equipment"), "other hospital": N_("another hospital")},
     "direction": {"in": N_("in"), "out": N_("out")},
-    "door": {"dimse": "DICOM", "mllp": "HL7", "folder": N_("Folder")},
+    "door": {"dimse": "DICOM", "mllp": "HL7", "folder": N_("Folder"), "fhir": "FHIR"},
     "report": {
         "preliminary": N_("preliminary report"),
         "final": N_("final report"),
@@ -189,10 +189,16 @@ LABELS: Final[dict[str, dict[str, str]]] = {
     "tier": {"critical": N_("Critical result"), "major": N_("Major positive result")},
     "unit": {"/min": N_("bpm"), "deg": "°"},  # UCUM's, of measurements; "ms" is said as it is
     "measured by": {"device": N_("measured by the device"), "reader": N_("measured by the reader")},
+    "endpoint kind": {
+        "mllp": N_("HL7 to a HIS"),
+        "fhir": N_("regional platform, FHIR"),
+        "wst500": N_("regional platform, WS/T 500"),
+    },
     "scope": {
         "read": N_("see"),
         "order": N_("place orders"),
         "store": N_("hand in images"),
+        "results": N_("hand in results of other regions"),
         "read cases": N_("see cases"),
         "report": N_("write reports"),
         "sign": N_("sign reports"),
@@ -334,6 +340,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "message looked at": N_("message looked at"),
         "message replayed": N_("message taken again"),
         "outside result filed": N_("result of another system filed"),
+        "outside result opened": N_("result of another system looked at"),
         "job released": N_("job run again"),
         "code mapped": N_("code mapped"),
         "code mapping removed": N_("code mapping removed"),
@@ -375,6 +382,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "upload": N_("upload"),
         "case": N_("case"),
         "report": N_("report"),
+        "outside result": N_("result of another system"),
         "prior report": N_("earlier report"),
         "break-glass": N_("emergency access"),
         "audit": N_("audit"),

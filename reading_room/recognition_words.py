@@ -29,6 +29,9 @@ BECAUSE: Final[dict[tuple[str, bool], str]] = {
     ("institution_qualified", False): N_("The institution had passed no quality assessment that counts here."),
     ("item_qualified", True): N_("The item passed its quality assessment."),
     ("item_qualified", False): N_("The item had passed no quality assessment that counts here."),
+    ("mark_counts_here", True): N_("Its mark counts here: {marks}."),
+    ("mark_counts_here", False): N_("Its mark does not count here: {marks}."),
+    ("mark_missing", False): N_("It bears no mark of recognition."),
     ("only_preliminary", True): N_("There is only a preliminary report."),
 }
 """By code, and whether it speaks for recognition."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.regional import Platforms
 from gateway.store import ObjectStore
 from gateway.tls import Identity
 from huren.jobs import jobs
@@ -18,6 +19,9 @@ def worker_of(
     *,
     identity: Identity | None = None,
     telling: Telling | None = None,
+    platforms: Platforms | None = None,
+    public_url: str = "",
 ) -> Worker:
     """It does every kind of job; nothing runs before `run_due`."""
-    return Worker(database, clock, jobs(database, store, clock, identity=identity, telling=telling))
+    work = jobs(database, store, clock, public_url=public_url, identity=identity, telling=telling, platforms=platforms)
+    return Worker(database, clock, work)

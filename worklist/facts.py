@@ -204,8 +204,26 @@ class OutsideLine:
 
 
 @dataclass(frozen=True)
+class OutsideSource:
+    """Who made a result of another region, as the message says, and the marks of recognition that it bears.
+
+    `grade` is one of `worklist.rules.recognition.GRADES` or empty, `region` six digits of GB/T 2260 or empty.
+    """
+
+    name: str
+    code: str = ""  # its unified social credit code, or another number
+    grade: str = ""
+    region: str = ""
+    marks: tuple[str, ...] = ()
+    laterality: str = ""  # L, R, B or empty
+
+
+@dataclass(frozen=True)
 class OutsideResult:
-    """One OBR with its OBX of an ORU^R01 that came in. Times as written."""
+    """One OBR with its OBX of an ORU^R01 that came in, or one DiagnosticReport. Times as written.
+
+    With a `source` it is a result of another region; `taken_at` is aware, None where nobody says when.
+    """
 
     placer_number: str
     filler_number: str
@@ -216,11 +234,13 @@ class OutsideResult:
     reported_at: str = ""  # OBR-22
     author: str = ""  # OBR-32
     lines: tuple[OutsideLine, ...] = ()
+    source: OutsideSource | None = None
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class ResultMessage:
-    """ORU^R01 of another system: one patient, one or more results."""
+    """ORU^R01 of another system, or what a Bundle says of one patient: one or more results."""
 
     header: MessageHeader
     patient: PatientFacts
@@ -623,9 +643,15 @@ class RecognisedFor:
     report_adopted: bool  # else its images and data serve, and the conclusion stays that of whoever wrote it
 
 
+EndpointKind = Literal["mllp", "fhir", "wst500"]
+"""How an endpoint is spoken to: HL7 v2 over MLLP; or a regional platform: a FHIR transaction, or a document shaped
+after WS/T 500, each posted over HTTP."""
+ENDPOINT_KINDS: Final[tuple[EndpointKind, ...]] = get_args(EndpointKind)
+
+
 @dataclass(frozen=True)
 class Addressee:
-    """How one endpoint wants its HL7 messages."""
+    """How one endpoint wants its messages."""
 
     endpoint_id: str
     host: str
@@ -638,6 +664,30 @@ class Addressee:
     pdf: Literal["none", "embedded", "link"] = "none"  # how the report's PDF goes along
     tls: bool = False
     trusted: str = ""  # PEM certificates that it may show; empty: whom the system trusts
+    kind: EndpointKind = "mllp"
+    path: str = ""  # of a platform, beginning with a slash
+    secret: str = ""  # of a platform: its bearer token, sealed; empty: none
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Where a published result was examined, as a receiver far away judges it. `region` as in `OutsideSource`."""
+
+    code: str
+    name: str
+    uscc: str = ""
+    grade: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a regional platform is told beside the signed document: the version's record, the patient's documents, and
+    who examined."""
+
+    record: ReportRecord
+    documents: tuple[Identifier, ...]
+    publisher: Publisher
 
 
 @dataclass(frozen=True)
@@ -691,9 +741,9 @@ class OrderNews:
 class Caller:
     """Who stands at a door: what the network shows and what the caller says of itself."""
 
-    door: Literal["dimse", "mllp", "folder"]
+    door: Literal["dimse", "mllp", "folder", "fhir"]
     address: str
-    claimed: str = ""  # calling AE title, MSH-3|MSH-4, or the folder's name
+    claimed: str = ""  # calling AE title, MSH-3|MSH-4, the folder's name, or the login of the token
     called: str = ""  # called AE title
 
 

@@ -32,7 +32,7 @@ ROLES: Final = (
 CENTER_ROLES: Final = ("reader", "senior reader", "manager")
 """Held in a center; the others are held in the person's institution."""
 
-SCOPES: Final = ("read", "order", "store", "read cases", "report", "sign", "admin", "people", "watch")
+SCOPES: Final = ("read", "order", "store", "results", "read cases", "report", "sign", "admin", "people", "watch")
 """What a token may be limited to. A signed-in browser has them all, within its user's roles."""
 
 SESSION_IDLE: Final = timedelta(minutes=60)

@@ -223,6 +223,8 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "reported_at": ("time of the report as sent", "报告时间（原样）"),
     "author": ("author as sent", "报告人（原样）"),
     "lines": ("its lines, as JSON", "各行内容（JSON）"),
+    "made_by": ("who made a result of another region, as JSON", "其他区域结果的来源（JSON）"),
+    "outside_result": ("result of another region that was offered", "被推荐的其他区域结果"),
     "superseded_by_id": ("the row that replaced it", "替代它的记录"),
     "item": ("item of the rules of recognition", "互认项目"),
     "serves": ("how far it serves: images, report", "互认范围：影像、报告"),

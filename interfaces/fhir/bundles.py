@@ -51,6 +51,20 @@ def collection(base: str, identifier: Element, at: str, resources: Sequence[Reso
     )
 
 
+def taken(kinds: Sequence[str], code: str = "", words: str = "") -> Resource:
+    """The answer to a Bundle that was taken (R4 3.1.0.11.2), an entry for each of its own; with a `code` it is kept and
+    waits for a person."""
+    response: Element = {"status": "202 Accepted" if code else "200 OK"}
+    if code:
+        issue = {"severity": "warning", "code": "informational", "details": {"text": words}, "diagnostics": code}
+        response["outcome"] = {"resourceType": "OperationOutcome", "issue": [issue]}
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction-response",
+        "entry": [{"response": response} for _kind in kinds],
+    }
+
+
 def outcome(status: int, code: str, words: str) -> Resource:
     """Why a request was declined: our code of the error, and the words for a person."""
     issue = "exception" if status >= 500 and status not in ISSUES else ISSUES.get(status, "invalid")

@@ -37,8 +37,12 @@ def capability_statement(base: str, version: str, since: str, served: Sequence[S
             "rest": [
                 {
                     "mode": "server",
-                    "documentation": "Read only. Everything is within what the token's owner may see.",
-                    "security": {"description": "Bearer token with the scope `read` or `read cases`."},
+                    "documentation": "Everything is within what the token's owner may see. Resources are read only; a "
+                    "transaction or document brings results of other regions, which are kept as such.",
+                    "security": {
+                        "description": "Bearer token with the scope `read` or `read cases`; `results` to hand in."
+                    },
+                    "interaction": [{"code": "transaction"}],
                     "resource": [_resource(kind) for kind in served],
                 }
             ],

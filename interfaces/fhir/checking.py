@@ -16,6 +16,18 @@ def to_json(resource: Resource) -> bytes:
     Raises
     ------
     Broken
+        as `check`.
+    """
+    check(resource)
+    return json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def check(resource: Resource) -> None:
+    """Hold a resource against its model.
+
+    Raises
+    ------
+    Broken
         ``resource_invalid`` with the kind and the places of what is wrong, never a value.
     """
     from pydantic import ValidationError
@@ -27,7 +39,6 @@ def to_json(resource: Resource) -> bytes:
         places = {".".join(str(part) for part in e["loc"]) for e in error.errors(include_input=False)}
         # Without its cause: pydantic's errors quote the value, and errors reach logs.
         raise Broken("resource_invalid", kind=kind, places=", ".join(sorted(places)[:5])) from None
-    return json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @lru_cache

@@ -18,7 +18,8 @@ from gateway.certificates import read_certificates
 from gateway.dimse.echo import listens
 from gateway.http import Acting, Served, Web
 from reading_room.api.access import Looking
-from reading_room.api.fields import REFUSALS, Body, Count, Ids, Line, Listed, PathId, Plain, Word
+from reading_room.api.fields import REFUSALS, Body, Count, Id, Ids, Line, Listed, PathId, Plain, Word
+from reading_room.platforms import LONGEST_TOKEN, seal_token
 from worklist.actions import configuration
 from worklist.errors import NotFound
 from worklist.facts import Reached
@@ -110,8 +111,9 @@ class GroupOut(BaseModel):
 
 
 class EndpointIn(Body):
-    """Where an institution's reports go (MLLP)."""
+    """Where an institution's reports go (MLLP), or a regional platform that it publishes to."""
 
+    kind: Word = Field("", description="mllp; of a platform: fhir (a transaction) or wst500 (a document). Stays.")
     institution_id: Word = ""
     name: Line = ""
     host: Line = ""
@@ -127,6 +129,14 @@ class EndpointIn(Body):
         "", description="PEM certificates that it may show; empty: those of authorities that the server trusts."
     )
     order_status: bool = Field(False, description="It is told what becomes of its orders (ORM, SC and OC).")
+    path: Line = Field("", description="Of a platform: where its door stands on the host, with a slash before it.")
+    token: Annotated[str, StringConstraints(max_length=LONGEST_TOKEN), Plain] = Field(
+        "", description="Of a platform: its bearer token, which needs TLS. Empty: the one that is kept stays."
+    )
+    center_ids: Annotated[list[Id], Field(max_length=200)] = Field(
+        [], description="Of a platform: whose reports it gets; empty: those of all centers."
+    )
+    marked_only: bool = Field(False, description="Of a platform: it gets only what bears a mark of recognition.")
     enabled: bool = True
 
 
@@ -213,15 +223,13 @@ def get_endpoints(web: Served, by: Looking) -> Listed[EndpointRow]:
 @router.post("/endpoints", status_code=201)
 def add_endpoint(web: Served, by: Acting, body: EndpointIn) -> EndpointRow:
     """Add an endpoint; reports signed from now on go there too."""
-    _check_trusted(body)
-    return saved(web, by, body, None, configuration.save_endpoint, administration.endpoints)
+    return _save_endpoint(web, by, body, None)
 
 
 @router.put("/endpoints/{id}")
 def change_endpoint(web: Served, by: Acting, id: PathId, body: EndpointIn) -> EndpointRow:
     """Change an endpoint; what is on its way goes to the new address."""
-    _check_trusted(body)
-    return saved(web, by, body, id, configuration.save_endpoint, administration.endpoints)
+    return _save_endpoint(web, by, body, id)
 
 
 @router.post("/endpoints/{id}/reach")
@@ -269,9 +277,15 @@ def saved(web: Web, by: Actor, body: Body, id: str | None, save: Save, rows: Lis
     return web.database.write(work)
 
 
-def _check_trusted(body: EndpointIn) -> None:
+def _save_endpoint(web: Web, by: Actor, body: EndpointIn, id: str | None) -> EndpointRow:
     if body.trusted:
         read_certificates(body.trusted)
+    sealed = seal_token(web.seals, body.token)
+
+    def save(session: Session, by: Actor, fields: dict[str, Any], now: datetime, id: str | None) -> Any:
+        return configuration.save_endpoint(session, by, fields | {"secret": sealed}, now, id)
+
+    return saved(web, by, body, id, save, administration.endpoints)
 
 
 def _save_group(web: Web, by: Actor, body: GroupIn, id: str | None) -> GroupOut:

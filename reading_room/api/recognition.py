@@ -13,10 +13,10 @@ from reading_room import recognition_words
 from reading_room.api.access import Looking
 from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, PathId, Plain, Remark, Word, require_zone
 from reading_room.words import Words, language_of
-from worklist.actions import recognising, refusals
+from worklist.actions import looking, recognising, refusals
 from worklist.queries import recognised, recognition_figures
 from worklist.queries.recognition_figures import Figure
-from worklist.queries.views import Recognised
+from worklist.queries.views import OutsideView, Recognised
 from worklist.rules.recognition_starter import REASONS
 
 router = APIRouter(tags=["recognition"], responses=REFUSALS)
@@ -50,6 +50,9 @@ class OfferOut(BaseModel):
     reported_at: datetime | None
     report_status: str
     report_id: str = Field(description="For `/api/reports`; open to the caller while it is offered.")
+    outside_id: str = Field(description="For `/api/outside-results`, of a result of another region; else empty.")
+    grade: str = Field(description="Of the hospital, as a result of another region says it.")
+    region: str = Field(description="Where that is (GB/T 2260), as it says it.")
     study_ids: list[str] = Field(description="For `/studies` and `/dicom-web/held`.")
     because: list[BecauseOut]
 
@@ -123,6 +126,13 @@ def get_offers(
         items=[_offer(o, words, now) for o in offers],
         reasons=[ReasonOut(code=r.code, name=r.name, name_en=r.name_en, refuses=r.refuses) for r in REASONS],
     )
+
+
+@router.get("/outside-results/{outside_id}")
+def get_outside_result(web: Served, by: Looking, outside_id: PathId) -> OutsideView:
+    """A result that another system or region made, the newest word on it: of the caller's scope, or offered to them.
+    The look is on record."""
+    return web.database.write(lambda s: looking.open_outside(s, by, outside_id, web.clock()))
 
 
 @router.post("/recognition")
@@ -218,6 +228,9 @@ def _offer(offer: recognising.Offer, words: Words, now: datetime) -> OfferOut:
         reported_at=result.reported_at,
         report_status=result.report_status,
         report_id=result.reading_id,
+        outside_id=result.outside_id,
+        grade=result.source.grade if result.source else "",
+        region=result.source.region if result.source else "",
         study_ids=list(result.study_ids),
         because=[
             BecauseOut(

@@ -14,6 +14,7 @@ from reading_room.labels import label
 from reading_room.pages.forms import Options, read_field, shown_fields, typed_values
 from reading_room.pages.frame import Typed, View, go_on, new_router, refusal
 from reading_room.pages.sections import HEADS, SECTIONS, Section
+from reading_room.platforms import seal_token
 from reading_room.words import N_
 from worklist.errors import HurenError, NotFound
 from worklist.facts import PRIORITIES, Reached
@@ -70,7 +71,7 @@ def edit_page(request: Request, web: Served, actor: Acting, name: str, thing_id:
     row = next((r for r in rows if r.id == thing_id), None)
     if row is None:
         raise NotFound("page_not_found")
-    values = {f.name: getattr(row, f.name) for f in section.fields}
+    values = {f.name: getattr(row, f.name) for f in section.fields if f.kind != "secret"}
     return _form(View(request, actor), web, actor, section, thing_id, values)
 
 
@@ -83,7 +84,7 @@ def reach_endpoint(request: Request, web: Served, actor: Acting, thing_id: str) 
         raise NotFound("no_such_endpoint")
     found = listens(row.host, row.port, tls=row.tls, certificates=row.trusted, identity=web.identity)
     section = SECTIONS["endpoints"]
-    values = {f.name: getattr(row, f.name) for f in section.fields}
+    values = {f.name: getattr(row, f.name) for f in section.fields if f.kind != "secret"}
     return _form(View(request, actor), web, actor, section, thing_id, values, reached=found)
 
 
@@ -96,6 +97,8 @@ def save_thing(request: Request, web: Served, actor: Acting, name: str, thing_id
     try:
         is_new = thing_id == "new"
         values = {spec.name: read_field(spec, typed) for spec in section.fields if is_new or not spec.fixed}
+        if "token" in values:
+            values["secret"] = seal_token(web.seals, values.pop("token"))
 
         def keep(session: Session) -> None:
             section.save(session, actor, values, now, None if is_new else thing_id)
@@ -161,6 +164,8 @@ def _cell(view: View, row: Any, column: str) -> tuple[str, str]:
         return "flag", "1" if value else ""
     if column in ("level", "discipline"):
         return "text", label(_, column, value)
+    if column == "kind":
+        return "text", label(_, "endpoint kind", value)
     if column == "preliminary_hours":
         return "text", ", ".join(f"{start}–{end}" for start, end in value)
     if column == "limits":

@@ -32,7 +32,7 @@ SYNTAXES: Final = (
 """Transfer syntaxes that a person may prefer (PS3.6 annex A); their names are the standard's."""
 
 
-DOORS: Final = (("dimse", "DICOM"), ("mllp", "HL7"), ("folder", N_("Folder")))
+DOORS: Final = (("dimse", "DICOM"), ("mllp", "HL7"), ("folder", N_("Folder")), ("fhir", "FHIR"))
 
 
 @dataclass(frozen=True)

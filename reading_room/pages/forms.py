@@ -32,7 +32,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Field:
-    """One input: `kind` is text, area, number, choice, many, ordered, flag, limits, hours, minutes, codes or rows."""
+    """One input: `kind` is text, area, number, choice, many, ordered, flag, limits, hours, minutes, codes, rows, or
+    secret, which is never shown again."""
 
     name: str
     label: str

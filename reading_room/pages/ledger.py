@@ -351,14 +351,32 @@ def _take_again(web: Web, actor: Actor, thing_id: str, typed: Form) -> str:
 
 def _decoded(view: View, raw: bytes, assumed: str) -> dict[str, Any]:
     """A message for looking at: its fields in words beside the text; else every byte that is no ASCII as a mark."""
+    if raw.lstrip()[:1] in (b"{", b"<"):  # FHIR, or a document of WS/T 500
+        plain = hl7_words.readable(raw)
+        return {
+            "plain": plain,
+            "segments": (),
+            "character_set": "UTF-8",
+            "mislabelled": False,
+            "size": len(raw),
+            "error": "",
+        }
     try:
         read = parse(raw, assumed)
     except BadInput as error:
         text = raw.decode("ascii", "backslashreplace")
         lines = [line for line in text.replace("\n", "\r").split("\r") if line][: hl7_words.MOST_SEGMENTS]
         segments = [hl7_words.SegmentShown(line[:3], "", (), hl7_words.shortened(line[3:])) for line in lines]
-        return {"segments": segments, "character_set": "", "mislabelled": False, "size": len(raw), "error": error.code}
+        return {
+            "plain": "",
+            "segments": segments,
+            "character_set": "",
+            "mislabelled": False,
+            "size": len(raw),
+            "error": error.code,
+        }
     return {
+        "plain": "",
         "segments": hl7_words.shown(read, view.words),
         "character_set": read.character_set.label,
         "mislabelled": read.mislabelled,

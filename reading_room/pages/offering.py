@@ -14,15 +14,15 @@ from sqlalchemy.orm import Session
 from gateway.http import Acting, Served, Web
 from reading_room import packing, recognition_words
 from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
-from worklist.actions import linking, ordering_once, orders, recognising, recognition_holds
+from worklist.actions import linking, looking, ordering_once, orders, recognising, recognition_holds
 from worklist.actions.recognising import Offer
 from worklist.errors import BadInput, Conflict, HurenError
 from worklist.facts import OrderRequest, PatientFacts
 from worklist.people import Actor
 from worklist.queries import orders as placed
-from worklist.queries import registering
+from worklist.queries import outside, registering
 from worklist.queries.registering import Candidate
-from worklist.queries.views import OrderDetail
+from worklist.queries.views import OrderDetail, OutsideView
 
 router = new_router()
 
@@ -46,6 +46,9 @@ class OfferShown:
     report_id: str
     study_ids: tuple[str, ...]
     is_open: bool  # whether report and images can be opened from here
+    outside_id: str = ""  # of a result of another region
+    grade: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,19 @@ def offers(
         raise BadInput("field_wrong", field="laterality")
     found = _found(web, actor, patient, procedure, laterality)
     return packing.page(request, part(View(request, actor), actor, found, Form(), web.clock()))
+
+
+@router.get("/outside/{outside_id}")
+def outside_result(request: Request, web: Served, actor: Acting, outside_id: str) -> Response:
+    """A result that another system or region made, with who it is about; the look is on record."""
+    now = web.clock()
+
+    def look(session: Session) -> tuple[OutsideView, PatientFacts]:
+        found = looking.open_outside(session, actor, outside_id, now)
+        return found, outside.about(session, found.patient_id)
+
+    found, patient = web.database.write(look)
+    return View(request, actor).page("outside.html", result=found, patient=patient)
 
 
 @router.get("/orders/{order_id}/recognition")
@@ -227,4 +243,7 @@ def _shown(view: View, actor: Actor, offer: Offer, now: datetime) -> OfferShown:
         report_id=result.reading_id,
         study_ids=result.study_ids,
         is_open=verdict.recognised or result.institution_id == actor.institution_id,
+        outside_id=result.outside_id,
+        grade=result.source.grade if result.source else "",
+        region=result.source.region if result.source else "",
     )

@@ -13,6 +13,7 @@ from gateway.certificates import read_certificates
 from reading_room.pages.forms import Choices, Field, Options, labelled, or_none, plain
 from reading_room.words import N_
 from worklist.actions import configuration as save
+from worklist.facts import ENDPOINT_KINDS
 from worklist.people import Actor
 from worklist.queries import administration as held
 from worklist.rules.recognition import GRADES
@@ -217,6 +218,7 @@ SECTIONS: dict[str, Section] = {
             (
                 Field("name", N_("Name"), needed=True),
                 Field("institution_id", N_("Institution"), "choice", needed=True, choices=institution_choices),
+                Field("kind", N_("Way"), "choice", fixed=True, choices=labelled("endpoint kind", ENDPOINT_KINDS)),
                 Field("host", N_("Host"), needed=True),
                 Field("port", N_("Port"), "number", needed=True),
                 Field("receiving_application", N_("Receiving application (MSH-5)")),
@@ -240,9 +242,33 @@ SECTIONS: dict[str, Section] = {
                     whole=True,
                     hint=N_("PEM, one below the other. Empty: those of authorities that this server trusts."),
                 ),
+                Field(
+                    "path",
+                    N_("Regional platform: path on the host"),
+                    hint=N_("Such as /fhir. Its host must stand in HUREN_REGION_HOSTS."),
+                ),
+                Field(
+                    "token",
+                    N_("Regional platform: token"),
+                    "secret",
+                    hint=N_("Needs TLS. Empty: the one that is kept stays, unless host, port or encryption change."),
+                ),
+                Field(
+                    "marked_only",
+                    N_("Regional platform: only results that bear a mark of recognition"),
+                    "flag",
+                ),
+                Field(
+                    "center_ids",
+                    N_("Regional platform: only results of these centers (none chosen: all)"),
+                    "many",
+                    whole=True,
+                    choices=center_choices,
+                ),
             ),
-            ("name", "institution", "host", "port", "character_set", "version", "tls", "order_status", "enabled"),
+            ("name", "institution", "kind", "host", "port", "character_set", "version", "tls", "enabled"),
             {
+                "kind": "mllp",
                 "character_set": "UTF-8",
                 "version": "2.4",
                 "answer_seconds": 10,

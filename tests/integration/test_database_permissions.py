@@ -100,6 +100,7 @@ from worklist.tables import (
     NoticeWish,
     Order,
     OutboxRow,
+    OutsideReport,
     PatientDocument,
     Procedure,
     Reading,
@@ -345,6 +346,22 @@ def _sending(s: Session, t: Things, state: str) -> str:
     return sending
 
 
+def _outside(s: Session, t: Things) -> str:
+    order = s.get_one(Order, t.order)
+    row = OutsideReport(
+        institution_id=order.institution_id,
+        device_id=t.world.devices["HIS|TS01"],
+        message_id="",
+        patient_id=order.patient_id,
+        number="7",
+        issuer="TS01/LIS",
+        at=NOW,
+    )
+    s.add(row)
+    s.flush()
+    return row.id
+
+
 Try = Callable[[Session, Actor, Things], Any]
 FIELDS: Final[dict[str, Any]] = {"name": "新"}
 
@@ -362,6 +379,10 @@ TRIES: Final[dict[str, tuple[frozenset[str], Try]]] = {
     "looking.open_report": (
         READERS | HOME | {"manager", "cityreader"},  # who holds a consultation about the same patient
         lambda s, by, t: looking.open_report(s, by, t.signed, NOW),
+    ),
+    "looking.open_outside": (
+        HOME | ADMIN | READERS | {"manager", "cityreader", "citysenior"},  # whose center has a case of the patient
+        lambda s, by, t: looking.open_outside(s, by, _outside(s, t), NOW),
     ),
     "sharing.share": (HOME, lambda s, by, t: sharing.share(s, by, t.order, "", 7, str, NOW)),
     "sharing.end": (HOME, lambda s, by, t: sharing.end(s, by, _shared(s, t), NOW)),
@@ -796,6 +817,7 @@ LOOKS: Final = {
     "looking.open_order_story",
     "looking.open_patient_story",
     "looking.open_report",
+    "looking.open_outside",
     "looking.open_prior_words",
     "printing.print_version",
 }

@@ -37,6 +37,7 @@ THINGS: Final[dict[str, str]] = {
     "channel_id": "NoticeChannel",
     "opening_id": "BreakGlass",
     "order_id": "Order",
+    "outside_id": "OutsideReport",
     "patient_id": "Patient",
     "phrase_id": "Phrase",
     "qualification_id": "Qualification",

@@ -58,7 +58,7 @@ HOMES = {
 }
 # What is English in Chinese too: names of standards, codes, addresses, logins, and what the world's data says.
 SAME_IN_CHINESE = re.compile(
-    r"\b(English|https?|Webhook|STARTTLS|URL|PEM|HUREN_NOTICE_HOSTS"
+    r"\b(English|https?|Webhook|STARTTLS|URL|PEM|HUREN_NOTICE_HOSTS|HUREN_REGION_HOSTS|Bundle|fhir|WS"
     r"|CSV|CT|DX|US|FHIR|HIS|HIS of \w+|DICOM|ZIP|TLS|HL7|MSH-\d|AE|GB18030|UTF-8|GBK|ASCII|ISO \w+ IR \w+"
     r"|ISO_IR 100|PACS|API|DR|MR|ECG|HEAD|CHEST|ABDOMEN|PV1|ACK|ORR|ORG|Esc|Tab|Alt|Asia/Shanghai|dimse|mllp|rest"
     r"|BLOOD-COUNT|COAGULATION|ELECTROLYTES|CHEMISTRY|IMMUNOLOGY|HBA1C|EQA|Excel"

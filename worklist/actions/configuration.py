@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -23,9 +24,11 @@ from worklist.actions.fields import (
     reference,
     row_of,
     text,
+    texts,
     unique,
 )
 from worklist.errors import BadInput, Conflict, NotFound
+from worklist.facts import ENDPOINT_KINDS
 from worklist.people import Actor
 from worklist.rules.recognition import GRADES
 from worklist.tables import Center, Endpoint, Institution, OnDuty, Procedure, ReaderGroup, User
@@ -44,6 +47,8 @@ NUMBERS_OF_CENTER = (
 PAPERS = ("A4", "A5")
 PDF_WAYS = ("none", "embedded", "link")
 LONGEST_ORDER_DAYS = 3650
+LONGEST_PATH = 500
+_UNFIT_FOR_PATH = re.compile(r"[^\x21-\x7e]|#")
 HL7_VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6")
 
 
@@ -146,12 +151,19 @@ def set_on_duty(session: Session, by: Actor, center_id: str, user_ids: list[str]
 def save_endpoint(
     session: Session, by: Actor, fields: Mapping[str, Any], now: datetime, id: str | None = None
 ) -> Endpoint:
-    """Make or change where an institution's deliveries go.
+    """Make or change where an institution's deliveries go, or a regional platform that it publishes to.
 
-    `trusted` holds the PEM certificates that it may show where `tls` is on; whoever calls has read them.
+    `trusted` holds the PEM certificates that it may show where `tls` is on; whoever calls has read them. `secret` is a
+    platform's bearer token, sealed; empty leaves the one that is there, which is forgotten where host, port or
+    encryption change.
     """
     allow(by)
     row = row_of(session, Endpoint, id, Endpoint)
+    kind = one_of(fields, "kind", ENDPOINT_KINDS, row.kind or "mllp")
+    if id and kind != row.kind:
+        raise Conflict("endpoint_kind_is_fixed")
+    row.kind = kind
+    before = (row.host, row.port, row.tls)
     if id and fields.get("institution_id", row.institution_id) != row.institution_id:
         raise Conflict("endpoint_institution_is_fixed")  # reports of the old one are on their way there
     row.institution_id = reference(session, Institution, fields, "institution_id", row.institution_id) or missing(
@@ -176,7 +188,25 @@ def save_endpoint(
     for name in ("tls", "order_status", "enabled"):
         if name in fields:
             setattr(row, name, bool(fields[name]))
+    if row.kind != "mllp":
+        _read_platform(session, row, fields, is_elsewhere=(row.host, row.port, row.tls) != before)
     return keep(session, by, row, now)
+
+
+def _read_platform(session: Session, row: Endpoint, fields: Mapping[str, Any], *, is_elsewhere: bool) -> None:
+    """What only a regional platform has."""
+    row.order_status = False
+    row.path = text(fields, "path", row.path or "") or "/"
+    if not row.path.startswith("/") or len(row.path) > LONGEST_PATH or _UNFIT_FOR_PATH.search(row.path):
+        raise BadInput("field_wrong", field="path")
+    if "center_ids" in fields:
+        row.center_ids = texts(fields, "center_ids", lambda id: session.get(Center, id) is not None)
+    if "marked_only" in fields:
+        row.marked_only = bool(fields["marked_only"])
+    secret = text(fields, "secret", "")
+    if secret and not row.tls:
+        raise BadInput("token_needs_tls")
+    row.secret = secret or ("" if is_elsewhere else row.secret or "")
 
 
 def save_procedure(

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from worklist import audit, outbox
-from worklist.actions import order_status
+from worklist.actions import order_status, publishing
 from worklist.errors import NotFound, TryLater
-from worklist.facts import Addressee, OrderNews, RecognisedFor
+from worklist.facts import Addressee, OrderNews, Publication, RecognisedFor
 from worklist.moves import begin, can, move
 from worklist.numbers import new_control_id
 from worklist.people import HUREN, Actor
@@ -37,6 +37,10 @@ RECOGNISED: Final = "recognised"
 """Kind of a delivery that carries a version to the HIS of an order which it serves."""
 
 
+MESSAGES: Final = {"mllp": "ORU^R01", "fhir": "FHIR^transaction", "wst500": "WS/T 500"}
+"""What carries a report, by the kind of its endpoint, as the message log calls it."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What one try needs. The control id is the same at every try. `news` makes it the status of an order."""
@@ -49,6 +53,7 @@ class Attempt:
     pdf_key: str = ""  # where the endpoint wants the report's PDF along
     news: OrderNews | None = None
     recognised: RecognisedFor | None = None  # the version serves this order, under its identity
+    publication: Publication | None = None  # of a delivery to a regional platform
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,17 @@ class Outcome:
     flags: tuple[str, ...] = ()
 
 
-def owe(session: Session, reading: Reading, version: ReportVersion, by: Actor, now: datetime) -> None:
-    """An issued version is owed to each endpoint of the institution, and to everyone who had an earlier one.
+def owe(
+    session: Session, reading: Reading, version: ReportVersion, by: Actor, now: datetime, *, marked: bool = False
+) -> None:
+    """An issued version is owed to each endpoint of the institution, to regional platforms (`publishing.platforms`),
+    and to everyone who had an earlier one. `marked`: it bears a mark of recognition.
 
     Deliveries for one order to one endpoint share an order key: no version overtakes or skips another, not even that of
     a new reading after a withdrawal.
     """
-    endpoints = set(
-        session.scalars(select(Endpoint.id).where(Endpoint.institution_id == reading.institution_id, Endpoint.enabled))
-    )
+    endpoints = set(session.scalars(_of_institution(reading.institution_id)))
+    endpoints |= publishing.platforms(session, reading.center_id, version.status, marked=marked)
     first = session.scalar(select(func.min(ReadingOrder.order_id)).where(ReadingOrder.reading_id == reading.id))
     endpoints |= set(session.scalars(select(Delivery.endpoint_id).where(Delivery.reading_id == reading.id)))
     for endpoint_id in sorted(endpoints):
@@ -96,9 +103,7 @@ def owe_recognised(session: Session, order: Order, version: ReportVersion, by: A
     """A version that serves a recognised order is owed to the endpoints of that order's institution, too, and to those
     that had an earlier one: they hear of corrections and of a withdrawal.
     """
-    endpoints = set(
-        session.scalars(select(Endpoint.id).where(Endpoint.institution_id == order.institution_id, Endpoint.enabled))
-    )
+    endpoints = set(session.scalars(_of_institution(order.institution_id)))
     told = select(Delivery.endpoint_id).where(Delivery.order_id == order.id, Delivery.kind == RECOGNISED)
     for endpoint_id in sorted(endpoints | set(session.scalars(told))):
         delivery = Delivery(
@@ -112,6 +117,13 @@ def owe_recognised(session: Session, order: Order, version: ReportVersion, by: A
             next_at=now,
         )
         begin(session, "delivery", delivery, "owe", by, now, order_key=f"{order.id}>{endpoint_id}")
+
+
+def _of_institution(institution_id: str) -> Select[str]:
+    """The endpoints where an institution's own systems are."""
+    return select(Endpoint.id).where(
+        Endpoint.institution_id == institution_id, Endpoint.kind == "mllp", Endpoint.enabled
+    )
 
 
 def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt | None:
@@ -141,7 +153,14 @@ def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt 
     pdf_key = (session.scalar(pdf) or "") if to.pdf == "embedded" else ""
     serves = order_status.recognised_for(session, delivery) if delivery.kind == RECOGNISED else None
     return Attempt(
-        delivery.id, delivery.control_id, to, delivery.attempts, version.document_key, pdf_key, recognised=serves
+        delivery.id,
+        delivery.control_id,
+        to,
+        delivery.attempts,
+        version.document_key,
+        pdf_key,
+        recognised=serves,
+        publication=publishing.publication(session, version) if to.kind != "mllp" else None,
     )
 
 
@@ -158,6 +177,9 @@ def _addressee(endpoint: Endpoint) -> Addressee:
         pdf=endpoint.pdf,  # type: ignore[arg-type]  # `configuration.save_endpoint` allows no other
         tls=endpoint.tls,
         trusted=endpoint.trusted,
+        kind=endpoint.kind,  # type: ignore[arg-type]  # as `pdf`
+        path=endpoint.path,
+        secret=endpoint.secret,
     )
 
 
@@ -246,7 +268,7 @@ def _log(session: Session, delivery: Delivery, sent: bytes, answer: bytes, outco
             institution_id=delivery.institution_id,
             address=f"{delivery.endpoint.host}:{delivery.endpoint.port}",
             control_id=delivery.control_id,
-            kind="ORM^O01" if delivery.kind == order_status.KIND else "ORU^R01",
+            kind="ORM^O01" if delivery.kind == order_status.KIND else MESSAGES[delivery.endpoint.kind],
             raw=sent,
             answer=answer,
             outcome={"acknowledged": "acknowledged", "retry": "failed", "stuck": "rejected"}[outcome.kind],

@@ -27,6 +27,8 @@ ANSWERS: Final = ("ACK", "order response")
 RECOGNITION_WAYS: Final = ("off", "notice", "hold")
 """Where a result serves a new order: nothing, the answer says so, or the order is held until somebody answers."""
 CHECKS: Final = ("off", "report", "refuse")
+ONE_NAME: Final = ("folder", "fhir")
+"""Doors at which a device has one name: its folder's, or the login of the account whose token it shows."""
 MOST_CERTIFICATES: Final = 10  # of one device: the present ones, and those that follow them
 
 _UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)+", re.ASCII)
@@ -193,9 +195,9 @@ def _set_addresses(session: Session, device: Device, wanted: Sequence[Mapping[st
     session.flush()
     for address in wanted:
         door, host, claimed = (str(address.get(name, "")).strip() for name in ("door", "address", "claimed"))
-        if door == "folder":  # one name, in whichever column it was typed
+        if door in ONE_NAME:  # in whichever column it was typed
             host = claimed = claimed or host
-        if door not in ("dimse", "mllp", "folder") or not host or not claimed:
+        if door not in ("dimse", "mllp", *ONE_NAME) or not host or not claimed:
             raise BadInput("address_incomplete", address=f"{host} {claimed}".strip())
         _check_name(door, host, claimed)
         said = before.get((door, host, claimed), {}) | dict(address)

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 from worklist import audit
 from worklist.actions import sharing, submissions
 from worklist.people import Actor
-from worklist.queries import aids, critical, orders, patient_page, readings, reports, timeline
+from worklist.queries import aids, critical, orders, outside, patient_page, readings, reports, timeline
 from worklist.queries.aids import PriorWords
 from worklist.queries.critical import CriticalPage
 from worklist.queries.imaging import OpenStudy
 from worklist.queries.patient_views import PatientView
-from worklist.queries.views import CaseView, OrderDetail, Story, StudyRow, VersionView
+from worklist.queries.views import CaseView, OrderDetail, OutsideView, Story, StudyRow, VersionView
 from worklist.tables import CriticalResult, Reading
 
 
@@ -74,6 +74,19 @@ def open_report(session: Session, by: Actor, report_id: str, now: datetime) -> l
     reading = session.get_one(Reading, report_id)
     audit.note_look(session, by, now, "report", report_id, reading.patient_id or "", reading.institution_id)
     return versions
+
+
+def open_outside(session: Session, by: Actor, outside_id: str, now: datetime) -> OutsideView:
+    """The page of a result that another system or region made. Run in a writing transaction.
+
+    Raises
+    ------
+    NotFound
+        ``no_such_outside_result``.
+    """
+    view = outside.one(session, by, outside_id, now)
+    audit.note_look(session, by, now, "outside result", view.id, view.patient_id)
+    return view
 
 
 def open_prior_words(session: Session, by: Actor, reading_id: str, report_id: str, now: datetime) -> PriorWords:

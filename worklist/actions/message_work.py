@@ -1,4 +1,5 @@
-"""Doing what one HL7 message says: orders, news of patients, results; done, set aside for a person, or refused."""
+"""Doing what one HL7 message or Bundle of results says: orders, news of patients, results; done, set aside for a
+person, or refused."""
 
 from __future__ import annotations
 
@@ -57,6 +58,22 @@ def do(
     With `sure` a person has said that contradicting news of a patient is a correction; `came_at` is when the message
     came in, where it is done again now.
     """
+    outcome = _done(session, device, message, content, now, sure=sure, came_at=came_at)
+    if message.door == "fhir" and message.outcome == "refused":  # nobody reads a platform's answers: somebody here does
+        _aside(session, message, message.reason, message.params, now)
+    return outcome
+
+
+def _done(
+    session: Session,
+    device: KnownDevice,
+    message: Message,
+    content: Content,
+    now: datetime,
+    *,
+    sure: bool,
+    came_at: datetime | None,
+) -> MessageOutcome:
     if isinstance(content, HurenError):
         return refused(message, "AR" if content.code in _REJECTED else "AE", content.code, content.params)
     first = content if isinstance(content, OrderMessage) else content[0]

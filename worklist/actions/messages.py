@@ -1,4 +1,4 @@
-"""Taking HL7 messages: kept with their answer, and done in the same transaction.
+"""Taking HL7 messages, and Bundles of results: kept with their answer, and done in the same transaction.
 
 The key of a message is (sending application, sending facility, control id). The same key with the same bytes,
 MSH-7 aside, is answered as before. The same key with other bytes is processed and flagged, since some senders put
@@ -59,7 +59,6 @@ _SAME_KEY: Final = Prepared(
 _KEEP: Final = Prepared(insert(_MESSAGE).inline(), [column.name for column in _MESSAGE.c if column.name != "seq"])
 _BLANK: Final[dict[str, Any]] = {
     "direction": "in",
-    "door": "mllp",
     "endpoint_id": None,
     "institution_id": None,
     "outcome": "processed",
@@ -103,6 +102,7 @@ def take_message(
             return outcome, held.answer
     values: dict[str, Any] = _BLANK | {
         "id": new_id(),
+        "door": caller.door,
         "device_id": device.id,
         "address": caller.address,
         "sending_application": header.sending_application,

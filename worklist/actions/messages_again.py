@@ -23,8 +23,8 @@ OF_THE_ARRIVAL: Final = "control_id_reused"
 """A flag that says how the message came, and not how it reads."""
 
 
-def kept(session: Session, by: Actor, message_id: str) -> tuple[bytes, KnownDevice]:
-    """The bytes of a kept message and the device that sent it, for `take_again`.
+def kept(session: Session, by: Actor, message_id: str) -> tuple[bytes, KnownDevice, str]:
+    """The bytes of a kept message, the device that sent it and the door it came in by, for `take_again`.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def kept(session: Session, by: Actor, message_id: str) -> tuple[bytes, KnownDevi
     device = session.get(Device, message.device_id) if message is not None and message.device_id else None
     if message is None or device is None:
         raise NotFound("no_such_message")
-    return message.raw, known(session, device)
+    return message.raw, known(session, device), message.door
 
 
 def take_again(

@@ -1,9 +1,9 @@
-"""Results that other systems made: filed beside the patient, and never a report of ours."""
+"""Results that other systems and regions made: filed beside the patient, and never a report of ours."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -29,7 +29,7 @@ def take_results(
     *,
     sure: bool = False,
 ) -> list[OutsideReport]:
-    """File every result of an ORU^R01 (HL7 v2 chapter 7.3) under the patient whom scoped `facts` name.
+    """File every result of an ORU^R01 (HL7 v2 chapter 7.3) or of a Bundle under the patient whom scoped `facts` name.
 
     A later one of the same number supersedes the earlier, which is kept. With `sure` a person has said that
     contradicting news of the patient, or a number that was another patient's before, is a correction.
@@ -52,7 +52,7 @@ def take_results(
             device_id=device.id,
             message_id=message_id,
             patient_id=person.id,
-            order_id=_answered_order(session, institution, person, result),
+            order_id=_answered_order(session, institution, person, result) if result.source is None else None,
             number=number,
             issuer=issuer,
             code=result.code,
@@ -62,6 +62,8 @@ def take_results(
             reported_at=result.reported_at,
             author=result.author,
             lines=[list(astuple(line)) for line in result.lines],
+            source=asdict(result.source) if result.source is not None else None,
+            taken_at=result.taken_at,
             at=now,
         )
         earlier = _earlier(session, report, alone=times[number] == 1)

@@ -19,8 +19,8 @@ from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import OrderRequest, PatientFacts
 from worklist.moves import begin, can, move
 from worklist.people import Actor
+from worklist.queries import outside, registering
 from worklist.queries import recognition as found
-from worklist.queries import registering
 from worklist.queries.recognition import Judged
 from worklist.queries.scope import OFFER_OPENS
 from worklist.rules.recognition_starter import NEEDS_WORDS, reason
@@ -84,7 +84,7 @@ def offer(
             thing_id=patient.id,
             institution_id=by.institution_id,
             patient_id=patient.id,
-            detail={"procedure": procedure.code, "reports": [r.reading_id for r in results]},
+            detail={"procedure": procedure.code, "reports": [r.reading_id or r.outside_id for r in results]},
         )
     return made
 
@@ -139,7 +139,8 @@ def accept(
     move(session, "order", order, "recognise", by, now)
     order.note = ""
     session.flush()
-    deliveries.owe_recognised(session, order, version, by, now)
+    if version is not None:  # a result of another region is not ours to send on
+        deliveries.owe_recognised(session, order, version, by, now)
     return order
 
 
@@ -204,7 +205,8 @@ def _on_record(
         .where(
             Recognition.offered_to_id == by.id,
             Recognition.patient_id == patient.id,
-            Recognition.reading_id == result.reading_id,
+            Recognition.reading_id == (result.reading_id or None),
+            Recognition.outside_id == (result.outside_id or None),
             Recognition.procedure_id == procedure_id,
             Recognition.laterality == laterality,
             Recognition.state == "offered",
@@ -219,9 +221,10 @@ def _on_record(
         patient_id=patient.id,
         procedure_id=procedure_id,
         laterality=laterality,
-        reading_id=result.reading_id,
-        result_order_id=result.order_id,
-        result_institution_id=result.institution_id,
+        reading_id=result.reading_id or None,
+        result_order_id=result.order_id or None,
+        result_institution_id=result.institution_id or None,
+        outside_id=result.outside_id or None,
         taken_at=result.taken_at,
         rules_number=rules_number,
         item=verdict.item,
@@ -254,8 +257,13 @@ def own(session: Session, by: Actor, recognition_id: str) -> Recognition:
     return row
 
 
-def _current(session: Session, row: Recognition, now: datetime) -> ReportVersion:
-    """The version that serves now: still issued, of the same person, and in time."""
+def _current(session: Session, row: Recognition, now: datetime) -> ReportVersion | None:
+    """The version that serves now: still issued, of the same person, and in time. None of a result of another region,
+    which stands and is the same person's."""
+    if row.outside_id is not None:
+        if now > row.until or not outside.stands(session, row.outside_id, row.patient_id):
+            raise Conflict("recognition_over")
+        return None
     version = session.scalar(
         select(ReportVersion)
         .where(
@@ -306,7 +314,7 @@ def _answer(session: Session, by: Actor, row: Recognition, verb: str, order: Ord
 
 def note_answer(session: Session, by: Actor, action: str, row: Recognition, now: datetime) -> None:
     """Record what was said of an offer."""
-    detail: dict[str, Any] = {"report": row.reading_id, "order": row.order_id or ""}
+    detail: dict[str, Any] = {"report": row.reading_id or row.outside_id, "order": row.order_id or ""}
     if row.reason:
         detail["reason"] = row.reason
     audit.note(

@@ -47,7 +47,7 @@ def told(session: Session, by: Actor, device: KnownDevice, order: Order, now: da
             thing_id=order.id,
             institution_id=order.institution_id,
             patient_id=order.patient_id,
-            detail={"reports": [r.reading_id for r in found]},
+            detail={"reports": [r.reading_id or r.outside_id for r in found]},
         )
     return tuple(
         Serving(

@@ -166,7 +166,8 @@ def issue(
     if draft.critical.strip():
         two = draft.writer_id != by.id  # writing and signing it are two doctors' looks
         critical.mark_for_report(session, by, reading, draft.critical, now, is_verified=two)
-    deliveries.owe(session, reading, draft, by, now)
+    marked = any(order.marks for order in prepared.report.orders)
+    deliveries.owe(session, reading, draft, by, now, marked=marked)
     if prepared.status in ("corrected", "addendum"):
         tell_of_change(session, by, reading, now)
     note(session, by, f"report {prepared.status}", reading, draft, now)

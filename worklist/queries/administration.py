@@ -208,6 +208,11 @@ def endpoints(session: Session, by: Actor) -> list[EndpointRow]:
             trusted=e.trusted,
             order_status=e.order_status,
             enabled=e.enabled,
+            kind=e.kind,
+            path=e.path,
+            has_token=bool(e.secret),
+            center_ids=tuple(e.center_ids),
+            marked_only=e.marked_only,
         )
         for e, name in rows
     ]

@@ -1,18 +1,20 @@
-"""Results that other systems made, as people see them."""
+"""Results that other systems and regions made, as people see them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, false, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from worklist.facts import OutsideLine
+from worklist.errors import NotFound
+from worklist.facts import OutsideLine, OutsideSource, PatientFacts, PersonName, Sex
 from worklist.people import Actor
 from worklist.queries import scope
 from worklist.queries.views import OutsideState, OutsideView
-from worklist.tables import Device, Institution, Order, OutsideReport, Patient, Reading
+from worklist.tables import Device, Institution, Order, OutsideReport, Patient, Reading, Recognition
 
 _STATES: Final[dict[str, OutsideState]] = {"F": "final", "C": "corrected", "X": "withdrawn", "W": "withdrawn"}
 _TAKEN_BACK: Final = {"W", "X", "D"}
@@ -36,6 +38,90 @@ def of_order(session: Session, by: Actor, order_id: str, *, superseded: bool = F
     return _views(session, by, OutsideReport.order_id.in_(seen), superseded)
 
 
+def one(session: Session, by: Actor, outside_id: str, now: datetime) -> OutsideView:
+    """A result of the actor's scope, or one of another region that was offered to them or accepted at their
+    institution; the newest word on it.
+
+    Raises
+    ------
+    NotFound
+        ``no_such_outside_result``.
+    """
+    newest = newest_of(session, outside_id)
+    # Begins with what was asked for: what of it was offered, and what replaced it, is one chain.
+    chain = _chain(session, outside_id)
+    views = _views(session, by, OutsideReport.id == newest.id, True, or_(_in_scope(by), _offered(by, chain, now)))
+    if not views:
+        raise NotFound("no_such_outside_result")
+    return views[0]
+
+
+def about(session: Session, patient_id: str) -> PatientFacts:
+    """Who a result is about, as it names them. For callers that were shown the result."""
+    row = session.get_one(Patient, patient_id)
+    sex: Sex = row.sex  # type: ignore[assignment]
+    return PatientFacts(name=PersonName(row.name, row.name_alphabetic), sex=sex, birth_date=row.birth_date)
+
+
+def newest_of(session: Session, outside_id: str) -> OutsideReport:
+    """What has replaced this result, or the result itself. It does not scope.
+
+    Raises
+    ------
+    NotFound
+        ``no_such_outside_result``.
+    """
+    row = session.get(OutsideReport, outside_id)
+    if row is None:
+        raise NotFound("no_such_outside_result")
+    seen = {row.id}
+    while row.superseded_by_id is not None and row.superseded_by_id not in seen:
+        seen.add(row.superseded_by_id)
+        row = session.get_one(OutsideReport, row.superseded_by_id)
+    return row
+
+
+def stands(session: Session, outside_id: str, patient_id: str) -> bool:
+    """Whether the newest word on a result is no withdrawal, and about the same person as this patient."""
+    row = newest_of(session, outside_id)
+    ours, theirs = session.get_one(Patient, patient_id), session.get_one(Patient, row.patient_id)
+    return ours.person_id == theirs.person_id and state_of(row.status, lines_of(row)) != "withdrawn"
+
+
+def lines_of(row: OutsideReport) -> tuple[OutsideLine, ...]:
+    """The lines of a result."""
+    return tuple(OutsideLine(*line) for line in row.lines)
+
+
+def _chain(session: Session, outside_id: str) -> list[str]:
+    """Ids of a result and of all that it replaced or was replaced by."""
+    found, waiting = {outside_id}, [outside_id]
+    while waiting:
+        near = session.execute(
+            select(OutsideReport.id, OutsideReport.superseded_by_id).where(
+                or_(OutsideReport.id.in_(waiting), OutsideReport.superseded_by_id.in_(waiting))
+            )
+        )
+        fresh = {id for pair in near for id in pair if id is not None} - found
+        found |= fresh
+        waiting = list(fresh)
+    return sorted(found)
+
+
+def _offered(by: Actor, ids: Sequence[str], now: datetime) -> ColumnElement[bool]:
+    """One of these was offered to the actor, or accepted at their institution, and is still the same person's."""
+    if not any(by.has(role) for role in scope.HOME_ROLES):
+        return false()
+    ours, theirs = aliased(Patient), aliased(Patient)
+    offered = (
+        select(Recognition.id)
+        .join(ours, ours.id == Recognition.patient_id)
+        .join(theirs, theirs.person_id == ours.person_id)
+        .where(Recognition.outside_id.in_(ids), theirs.id == OutsideReport.patient_id, scope.may_see_offer(by, now))
+    )
+    return offered.correlate(OutsideReport).exists()
+
+
 def _in_scope(by: Actor) -> ColumnElement[bool]:
     if by.has("PACS admin"):
         return true()
@@ -50,12 +136,18 @@ def _in_scope(by: Actor) -> ColumnElement[bool]:
     return or_(*allowed)
 
 
-def _views(session: Session, by: Actor, which: ColumnElement[bool], superseded: bool) -> list[OutsideView]:
+def _views(
+    session: Session,
+    by: Actor,
+    which: ColumnElement[bool],
+    superseded: bool,
+    seen: ColumnElement[bool] | None = None,
+) -> list[OutsideView]:
     query = (
         select(OutsideReport, Institution.code, Institution.name, Device.name)
         .join(Institution, Institution.id == OutsideReport.institution_id)
         .join(Device, Device.id == OutsideReport.device_id)
-        .where(which, _in_scope(by))
+        .where(which, _in_scope(by) if seen is None else seen)
         .order_by(OutsideReport.id.desc())
         .limit(200)
     )
@@ -65,7 +157,7 @@ def _views(session: Session, by: Actor, which: ColumnElement[bool], superseded: 
 
 
 def _view(row: OutsideReport, code: str, institution: str, sender: str) -> OutsideView:
-    lines = tuple(OutsideLine(*line) for line in row.lines)
+    lines = lines_of(row)
     return OutsideView(
         id=row.id,
         institution_code=code,
@@ -86,7 +178,15 @@ def _view(row: OutsideReport, code: str, institution: str, sender: str) -> Outsi
         at=row.at,
         superseded=row.superseded_by_id is not None,
         message_id=row.message_id,
+        source=source_of(row),
     )
+
+
+def source_of(row: OutsideReport) -> OutsideSource | None:
+    """Who made a result of another region; None for one of a system of ours."""
+    if row.source is None:
+        return None
+    return OutsideSource(**{**row.source, "marks": tuple(row.source["marks"])})
 
 
 def state_of(status: str, lines: Sequence[OutsideLine]) -> OutsideState:

@@ -11,8 +11,19 @@ from sqlalchemy.orm import Session, aliased
 
 from worklist.errors import NotFound
 from worklist.people import Actor
+from worklist.queries import outside
 from worklist.queries.views import Recognised
-from worklist.tables import Institution, Patient, Procedure, Reading, Recognition, Study, StudyOrder, User
+from worklist.tables import (
+    Institution,
+    OutsideReport,
+    Patient,
+    Procedure,
+    Reading,
+    Recognition,
+    Study,
+    StudyOrder,
+    User,
+)
 
 SHOWN: Final = 50
 """Refusals of one page."""
@@ -85,10 +96,11 @@ def questions(session: Session, by: Actor) -> list[Recognised]:
 def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[Recognised]:
     ours, theirs = aliased(Patient), aliased(Patient)
     rows = session.execute(
-        select(Recognition, Procedure, User.name, Reading.state, theirs.person_id == ours.person_id)
+        select(Recognition, Procedure, User.name, Reading.state, theirs.person_id == ours.person_id, OutsideReport)
         .join(Procedure, Procedure.id == Recognition.procedure_id)
         .outerjoin(User, User.id == Recognition.answered_by_id)
-        .join(Reading, Reading.id == Recognition.reading_id)
+        .outerjoin(Reading, Reading.id == Recognition.reading_id)
+        .outerjoin(OutsideReport, OutsideReport.id == Recognition.outside_id)
         .join(ours, ours.id == Recognition.patient_id)
         .outerjoin(theirs, theirs.id == Reading.patient_id)
         .where(*conditions)  # type: ignore[arg-type]
@@ -108,18 +120,24 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
         .order_by(Study.id)
     ).all()
     views = []
-    for row, procedure, answered_by, state, same_person in rows:
+    for row, procedure, answered_by, state, same_person, theirs_row in rows:
         home = session.get_one(Institution, row.institution_id)
-        place = session.get_one(Institution, row.result_institution_id)
+        place = session.get_one(Institution, row.result_institution_id) if row.result_institution_id else home
+        elsewhere: OutsideReport | None = theirs_row
+        source = outside.source_of(elsewhere) if elsewhere is not None else None
+        if elsewhere is not None:
+            is_withdrawn = not outside.stands(session, elsewhere.id, row.patient_id)
+        else:
+            is_withdrawn = state == "withdrawn" or not same_person
         views.append(
             Recognised(
                 id=row.id,
                 state=row.state,
                 institution=home.name,
-                result_institution=place.name,
+                result_institution=source.name if source is not None else place.name,
                 procedure=procedure.name,
                 procedure_en=procedure.name_en or procedure.name,
-                reading_id=row.reading_id,
+                reading_id=row.reading_id or "",
                 study_ids=tuple(study_id for of, study_id in held if of == row.id),
                 taken_at=row.taken_at,
                 timezone=place.timezone,
@@ -139,7 +157,8 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
                 replied_by=row.replied_by,
                 replied_at=row.replied_at,
                 because=tuple(row.because),
-                is_withdrawn=state == "withdrawn" or not same_person,
+                is_withdrawn=is_withdrawn,
+                outside_id=row.outside_id or "",
             )
         )
     return views

@@ -15,6 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist.errors import BadInput
+from worklist.facts import OutsideSource
+from worklist.queries import recognition_outside
+from worklist.queries.recognition_outside import Found
 from worklist.rules import recognition
 from worklist.rules.recognition import Existing, Member, RuleSet, Verdict, Wanted, judge
 from worklist.rules.recognition_starter import RULES
@@ -70,6 +73,8 @@ class Judged:
     study_ids: tuple[str, ...]
     existing: Existing
     verdict: Verdict
+    outside_id: str = ""  # of a result of another region, which has neither reading, order nor institution here
+    source: OutsideSource | None = None
 
 
 def rules_at(session: Session, at: datetime) -> Rules:
@@ -152,9 +157,16 @@ def judged(
         .limit(MOST)
     )
     found = session.execute(query).all()
-    if not found:
-        return []
     asker = member(session, institution_id)
+    wanted = Wanted(procedure_code, asker, laterality)
+    elsewhere = [
+        _elsewhere(one)
+        for one in recognition_outside.judged(
+            session, same, wanted, rules, now, since=now - OLDEST, until=until or now, most=MOST, more=more
+        )
+    ]
+    if not found:
+        return elsewhere
     studies = _studies(session, [row.order_id for row in found], same)
     places: dict[str, tuple[Institution, Member, tuple[recognition.Qualification, ...]]] = {}
     results = []
@@ -193,10 +205,35 @@ def judged(
                 report_status=row.status,
                 study_ids=tuple(s.id for s in held),
                 existing=existing,
-                verdict=judge(existing, Wanted(procedure_code, asker, laterality), rules, now),
+                verdict=judge(existing, wanted, rules, now),
             )
         )
+    if elsewhere:
+        results = sorted([*results, *elsewhere], key=lambda r: r.taken_at or r.reported_at or now, reverse=True)
     return results
+
+
+def _elsewhere(found: Found) -> Judged:
+    row, procedure = found.row, found.procedure
+    return Judged(
+        reading_id="",
+        order_id="",
+        procedure_id=procedure.id,
+        procedure_code=procedure.code,
+        procedure=procedure.name,
+        procedure_en=procedure.name_en or procedure.name,
+        institution_id="",
+        institution=found.source.name,
+        timezone=found.timezone,
+        taken_at=row.taken_at,
+        reported_at=row.at,
+        report_status=found.state,
+        study_ids=(),
+        existing=found.existing,
+        verdict=found.verdict,
+        outside_id=row.id,
+        source=found.source,
+    )
 
 
 def marks_of(session: Session, order: Order, study: Study, at: datetime) -> tuple[str, ...]:

@@ -132,14 +132,21 @@ def offered_readings(by: Actor, now: datetime) -> ColumnElement[bool]:
         .where(
             Recognition.reading_id == Reading.id,
             theirs.id == Reading.patient_id,
-            Recognition.institution_id == by.institution_id,
-            or_(
-                Recognition.state == "accepted",
-                and_(Recognition.offered_to_id == by.id, Recognition.offered_at > now - OFFER_OPENS),
-            ),
+            may_see_offer(by, now),
         )
     )
     return offered.correlate(Reading).exists()
+
+
+def may_see_offer(by: Actor, now: datetime) -> ColumnElement[bool]:
+    """Offers that open their result to the actor: made to them a while ago, or accepted at their institution."""
+    return and_(
+        Recognition.institution_id == by.institution_id,
+        or_(
+            Recognition.state == "accepted",
+            and_(Recognition.offered_to_id == by.id, Recognition.offered_at > now - OFFER_OPENS),
+        ),
+    )
 
 
 def offered_studies(by: Actor, now: datetime) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from worklist.facts import (
     Finding,
     Measurement,
     OutsideLine,
+    OutsideSource,
     PatientFacts,
     PersonName,
     Reached,
@@ -192,6 +193,7 @@ class Recognised:
     replied_at: datetime | None
     because: tuple[dict[str, object], ...]
     is_withdrawn: bool  # its report, or who it is about is doubtful: the result serves no more
+    outside_id: str = ""  # of a result of another region, which has no reading
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ class OutsideView:
     at: datetime
     superseded: bool
     message_id: str
+    source: OutsideSource | None = None  # of another region: who made it, and its marks
 
 
 @dataclass(frozen=True)
@@ -789,6 +792,11 @@ class EndpointRow:
     trusted: str
     order_status: bool
     enabled: bool
+    kind: str
+    path: str
+    has_token: bool
+    center_ids: tuple[str, ...]
+    marked_only: bool
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from worklist.errors import BadInput
+from worklist.rules.mark_scope import Mark
 
 Outcome = Literal["", "images", "report"]
 """``images``: images and data are used and read anew; ``report``: the report may be adopted too; empty: neither."""
@@ -67,7 +68,8 @@ class Qualification:
 class Existing:
     """A result that is there. `taken_at`: when it was examined or collected (aware UTC), None where nobody knows.
 
-    `taken_on` is that day where it was done. `laterality` is L, R, B or empty.
+    `taken_on` is that day where it was done. `laterality` is L, R, B or empty. Of a result of another region nobody
+    here knows the assessments: the `marks` that it bears speak for it (None: a result of ours).
     """
 
     procedure: str
@@ -78,6 +80,7 @@ class Existing:
     laterality: str = ""
     qualifications: tuple[Qualification, ...] = ()
     has_report: bool = True  # a final one; a preliminary report is none
+    marks: tuple[Mark, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,8 @@ def judge(existing: Existing, wanted: Wanted, rules: RuleSet, now: datetime) -> 
     home = bool(existing.by.consortium) and existing.by.consortium == wanted.by.consortium
     terms = rules.inside if home or existing.by.code == wanted.by.code else rules.across
     duty, by_level = _level(existing, wanted, rules, home)
-    marks, by_quality = _quality(existing, wanted, item, terms)
+    quality = _quality if existing.marks is None else _marks
+    marks, by_quality = quality(existing, wanted, item, terms)
     because = (
         *_same(existing, wanted, rules),
         *_in_time(existing, item, until, now),
@@ -253,6 +257,21 @@ def _quality(
     if own or terms.item_qualified:
         because.append(Because("item_qualified", bool(own)))
     return marks, because
+
+
+def _marks(
+    existing: Existing, wanted: Wanted, _item: Item | None, terms: Terms
+) -> tuple[tuple[str, ...], list[Because]]:
+    """The marks that count where a result of another region is wanted. A mark stands for both assessments."""
+    borne = existing.marks or ()
+    counting = tuple(dict.fromkeys(mark.text for mark in borne if mark.counts_in(wanted.by.region)))
+    if counting:
+        return counting, [Because("mark_counts_here", True, {"marks": " ".join(counting)})]
+    if not (terms.institution_qualified or terms.item_qualified):
+        return (), []
+    if borne:
+        return (), [Because("mark_counts_here", False, {"marks": " ".join(mark.text for mark in borne)})]
+    return (), [Because("mark_missing", False)]
 
 
 def _report(existing: Existing, terms: Terms) -> Iterator[Because]:

@@ -1,18 +1,25 @@
-"""Results that other systems made and sent to us: kept beside the patient, never turned into reports of ours."""
+"""Results that other systems and regions made and sent to us: kept beside the patient, never turned into reports of
+ours."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklist.tables.base import Key, Thing
 
+_SAID: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
 
 class OutsideReport(Thing):
-    """One OBR with its OBX of an ORU^R01 that came in. A later one for the same (issuer, number) supersedes it."""
+    """One OBR with its OBX of an ORU^R01 that came in, or one report of another region (`source` says whose).
+
+    A later one for the same (issuer, number) supersedes it.
+    """
 
     __tablename__ = "outside_report"
     institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"))
@@ -31,6 +38,8 @@ class OutsideReport(Thing):
     reported_at: Mapped[str] = mapped_column(default="")  # OBR-22 as written
     author: Mapped[str] = mapped_column(default="")  # OBR-32
     lines: Mapped[list[Any]] = mapped_column(default=list)  # facts.OutsideLine as lists
+    source: Mapped[dict[str, Any] | None] = mapped_column(_SAID)  # of another region: facts.OutsideSource
+    taken_at: Mapped[datetime | None]  # when it was examined or collected, where the sender says so with a zone
     superseded_by_id: Mapped[str | None] = mapped_column(Key, ForeignKey("outside_report.id"))
     at: Mapped[datetime]
     __table_args__ = (

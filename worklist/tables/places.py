@@ -154,12 +154,13 @@ class RefusedCaller(Thing):
 
 
 class Endpoint(Thing):
-    """Where the deliveries of an institution go."""
+    """Where the deliveries of an institution go; or, of another kind than mllp, a regional platform to which the
+    institution publishes what its centers sign."""
 
     __tablename__ = "endpoint"
     institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"), index=True)
     name: Mapped[str]
-    kind: Mapped[str] = mapped_column(default="mllp")
+    kind: Mapped[str] = mapped_column(default="mllp")  # mllp, fhir, wst500
     host: Mapped[str]
     port: Mapped[int]
     receiving_application: Mapped[str] = mapped_column(default="HIS")
@@ -171,6 +172,10 @@ class Endpoint(Thing):
     tls: Mapped[bool] = mapped_column(default=False)
     trusted: Mapped[str] = mapped_column(default="")  # PEM certificates that it may show; empty: the system's
     order_status: Mapped[bool] = mapped_column(default=False)  # is told what becomes of its orders (ORM, SC and OC)
+    path: Mapped[str] = mapped_column(default="")  # of a platform: where its door stands on the host
+    secret: Mapped[str] = mapped_column(default="")  # of a platform: its bearer token, sealed
+    center_ids: Mapped[list[Any]] = mapped_column(Json, default=list)  # of a platform: whose reports; [] = of all
+    marked_only: Mapped[bool] = mapped_column(default=False)  # of a platform: only what bears a mark of recognition
     enabled: Mapped[bool] = mapped_column(default=True)
 
 

@@ -45,7 +45,10 @@ class Qualification(Thing):
 
 
 class Recognition(Thing):
-    """A result that was offered to somebody instead of a new examination, the verdict then, and the answer."""
+    """A result that was offered to somebody instead of a new examination, the verdict then, and the answer.
+
+    It is a report of ours (`reading_id`), or a result of another region (`outside_id`).
+    """
 
     __tablename__ = "recognition"
     state: Mapped[str]
@@ -53,9 +56,10 @@ class Recognition(Thing):
     patient_id: Mapped[str] = mapped_column(Key, ForeignKey("patient.id"), index=True)  # as known there
     procedure_id: Mapped[str] = mapped_column(Key, ForeignKey("procedure.id"))
     laterality: Mapped[str] = mapped_column(default="")
-    reading_id: Mapped[str] = mapped_column(Key, ForeignKey("reading.id"), index=True)  # whose report is offered
-    result_order_id: Mapped[str] = mapped_column(Key, ForeignKey("order.id"))
-    result_institution_id: Mapped[str] = mapped_column(Key, ForeignKey("institution.id"))  # where it was examined
+    reading_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reading.id"), index=True)  # whose report is offered
+    result_order_id: Mapped[str | None] = mapped_column(Key, ForeignKey("order.id"))
+    result_institution_id: Mapped[str | None] = mapped_column(Key, ForeignKey("institution.id"))  # where
+    outside_id: Mapped[str | None] = mapped_column(Key, ForeignKey("outside_report.id"), index=True)
     taken_at: Mapped[datetime]
     rules_number: Mapped[int]  # the version that judged it; 0: the starter rules
     item: Mapped[str]
