@@ -1,6 +1,6 @@
 """Exchange with the region: platforms that results are published to, and results of other regions that are offered.
 
-Revision: 0015, after 0013.
+Revision: 0015, after 0014.
 """
 
 from __future__ import annotations

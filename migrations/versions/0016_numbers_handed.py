@@ -1,6 +1,6 @@
 """The numbers of an ECG's report as they changed hands, beside its words.
 
-Revision: 0016, after 0013.
+Revision: 0016, after 0015.
 """
 
 from __future__ import annotations

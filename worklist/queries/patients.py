@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true, union_all
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worklist.actions import persons
 from worklist.errors import NotFound
@@ -31,36 +31,45 @@ def visible(session: Session, by: Actor) -> ColumnElement[bool]:
     allowed: list[ColumnElement[bool]] = [scope.opened(by, Patient.id)]
     if by.has("technician") or by.has("doctor"):
         code = session.get_one(Institution, by.institution_id).code
-        own = known_at(code)
-        retired = select(PatientMerge.retired_id).where(
-            PatientMerge.kind == "merge", PatientMerge.state == "merged", PatientMerge.survivor_id.in_(own)
+        retired = exists().where(
+            PatientMerge.retired_id == Patient.id,
+            PatientMerge.kind == "merge",
+            PatientMerge.state == "merged",
+            is_known_at(code, PatientMerge.survivor_id),
         )
-        allowed.append(or_(Patient.id.in_(own), Patient.id.in_(retired)))
+        allowed.append(or_(is_known_at(code), retired))
     if by.centers():
-        allowed.append(
-            Patient.id.in_(
-                select(Reading.patient_id).where(Reading.center_id.in_(by.centers()), Reading.patient_id != "")
-            )
-        )
+        allowed.append(exists().where(Reading.patient_id == Patient.id, Reading.center_id.in_(by.centers())))
     return or_(false(), *allowed)
 
 
-def known_at(code: str) -> Select[str]:
-    """Ids of patients whom the institution with this code knows by a number of its own."""
-    return select(PatientIdentifier.patient_id).where(
+def is_known_at(
+    code: str, patient_id: ColumnElement[str] | InstrumentedAttribute[str] = Patient.id
+) -> ColumnElement[bool]:
+    """Whether the institution with this code knows a patient by a number of its own.
+
+    Asked of each patient that is looked at: the ids of all of them would be gathered for every search.
+    """
+    return exists().where(
+        PatientIdentifier.patient_id == patient_id,
         or_(
             PatientIdentifier.issuer == code,
             and_(PatientIdentifier.issuer >= f"{code}/", PatientIdentifier.issuer < f"{code}0"),
-        )
+        ),
     )
 
 
 def find(session: Session, by: Actor, q: str, *, after: str = "", limit: int = SHOWN) -> Page[PatientRow]:
-    """Patients by name, pinyin or its initials, number or document, the newest first; merged ones are left out."""
+    """Patients by name, pinyin or its initials, number or document, the newest first; merged ones are left out.
+
+    What is somebody's number, or the beginning of one, is looked for in no name, which would read every patient.
+    """
     query = select(Patient).where(visible(session, by), Patient.merged_into_id.is_(None))
     text = q.strip()
     if text:
-        query = query.where(matches(text))
+        numbered = has_number(text)
+        is_number = any(map(str.isdigit, text)) and session.scalar(select(exists(query.where(numbered))))
+        query = query.where(numbered if is_number else matches(text))
     if after:
         query = query.where(Patient.id < after)
     found = session.scalars(query.order_by(Patient.id.desc()).limit(limit + 1)).unique().all()
@@ -131,14 +140,8 @@ def institution_names(session: Session) -> dict[str, str]:
 def matches(text: str) -> ColumnElement[bool]:
     """Patients (rows of `Patient`) with `text` in name or pinyin, as initials, or at the beginning of a number."""
     plain = "".join(text.replace("^", "").split())
-    kept = Document("NI", "CN", text.upper().replace(" ", ""))
     found: list[ColumnElement[bool]] = [
-        Patient.id.in_(
-            select(PatientIdentifier.patient_id).where(
-                PatientIdentifier.value.startswith(text, autoescape=True, escape="\\")
-            )
-        ),
-        Patient.id.in_(select(PatientDocument.patient_id).where(PatientDocument.number.in_(identity.forms(kept)))),
+        has_number(text),
         func.replace(Patient.name, "^", "").icontains(plain, autoescape=True, escape="\\"),
     ]
     if plain.isascii():
@@ -147,6 +150,15 @@ def matches(text: str) -> ColumnElement[bool]:
         if plain.isalpha() and 2 <= len(plain) <= 5:
             found.append(_initials(plain))
     return or_(*found)
+
+
+def has_number(text: str) -> ColumnElement[bool]:
+    """Patients (rows of `Patient`) with a number that begins so, or a document with this number."""
+    kept = Document("NI", "CN", text.upper().replace(" ", ""))
+    begins = PatientIdentifier.value.startswith(text, autoescape=True, escape="\\")
+    numbers = select(PatientIdentifier.patient_id).where(begins)
+    documents = select(PatientDocument.patient_id).where(PatientDocument.number.in_(identity.forms(kept)))
+    return Patient.id.in_(union_all(numbers, documents))
 
 
 def _initials(letters: str) -> ColumnElement[bool]:

@@ -62,7 +62,7 @@ def meet(session: Session, by: Actor, text: str, now: datetime) -> Met:
     if len(text) < SHORTEST:
         return Met(document, says, ())
     query = select(Patient).where(
-        Patient.id.in_(patients.known_at(institution.code)), Patient.merged_into_id.is_(None), patients.matches(text)
+        patients.is_known_at(institution.code), Patient.merged_into_id.is_(None), patients.matches(text)
     )
     found = session.scalars(query.order_by(Patient.id.desc()).limit(MOST + 1)).unique().all()
     carrying = _carrying(session, document, [p.id for p in found]) if document is not None else set()
@@ -85,9 +85,7 @@ def chosen(session: Session, by: Actor, patient_id: str) -> PatientFacts:
     """
     code = session.get_one(Institution, by.institution_id).code
     found = session.scalar(
-        select(Patient).where(
-            Patient.id == patient_id, Patient.id.in_(patients.known_at(code)), Patient.merged_into_id.is_(None)
-        )
+        select(Patient).where(Patient.id == patient_id, patients.is_known_at(code), Patient.merged_into_id.is_(None))
     )
     if found is None:
         raise NotFound("no_such_patient")
@@ -111,7 +109,7 @@ def carrier(session: Session, by: Actor, document: Document, name: str) -> Patie
     """The one patient of the actor's institution with this document and this name; a card alone may be a parent's."""
     code = session.get_one(Institution, by.institution_id).code
     query = select(Patient).where(
-        Patient.id.in_(patients.known_at(code)),
+        patients.is_known_at(code),
         Patient.merged_into_id.is_(None),
         Patient.id.in_(
             select(PatientDocument.patient_id).where(

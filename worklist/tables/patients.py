@@ -46,7 +46,10 @@ class PatientIdentifier(Thing):
     issuer: Mapped[str]
     value: Mapped[str]
     kind: Mapped[str] = mapped_column(default="")
-    __table_args__ = (UniqueConstraint("issuer", "value"), Index("ix_patient_identifier_value", "value"))
+    __table_args__ = (
+        UniqueConstraint("issuer", "value"),
+        Index("ix_patient_identifier_value", "value", postgresql_ops={"value": "text_pattern_ops"}),  # how they begin
+    )
 
 
 class PatientDocument(Thing):

@@ -1,0 +1,25 @@
+"""PostgreSQL finds patients' numbers by how they begin through the index, whatever the database's language.
+
+Revision: 0017, after 0016.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+NAME = "ix_patient_identifier_value"
+
+
+def upgrade() -> None:
+    op.drop_index(NAME, "patient_identifier")
+    op.create_index(NAME, "patient_identifier", ["value"], postgresql_ops={"value": "text_pattern_ops"})
+
+
+def downgrade() -> None:
+    op.drop_index(NAME, "patient_identifier")
+    op.create_index(NAME, "patient_identifier", ["value"])
