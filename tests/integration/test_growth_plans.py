@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from tests.bench.search import seed
 from tests.integration.api_desk import Desk, open_desk
-from worklist.queries import recognition
+from worklist.queries import orders, recognition
 from worklist.rules.recognition_starter import RULES
 from worklist.tables import Order, Patient
 
@@ -123,6 +123,13 @@ def test_results_that_serve_are_found_by_the_patient(desk: Desk) -> None:
     steps = steps_of(desk, lambda: desk.world.ask(look))
     assert not {f"SCAN {name}" for name in GROW} & set(steps), steps
     assert any("ix_reading_patient_id" in step for step in steps), steps
+
+
+def test_orders_that_wait_for_somebody_are_found_among_many(desk: Desk) -> None:
+    """The ordered index of all orders would be walked to its end for the few that there are."""
+    by = desk.world.actor("doc1")
+    steps = steps_of(desk, lambda: desk.world.ask(lambda s: orders.listed(s, by, desk.now, waiting=True)))
+    assert any("ix_order_noted" in step for step in steps), steps
 
 
 @pytest.mark.parametrize("path", ["/reading?status=all", "/orders?state=completed"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from worklist import lifecycle
@@ -60,7 +60,7 @@ def listed(
     if state == "open" or waiting:
         query = query.where(Order.state.in_(OPEN))  # named, so that those that are over need not be walked
     if waiting:
-        query = query.where(Order.note != "")
+        query = query.where(Order.note != literal("", literal_execute=True))  # as `ix_order_noted` says it
     if state and state != "open":
         query = query.where(Order.state == state)
     if accession_number:

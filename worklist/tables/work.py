@@ -64,6 +64,14 @@ class Order(Thing):
         Index("ix_order_study_instance_uid", "study_instance_uid"),
         Index("ix_order_state", "state"),
         Index("ix_order_placer_number", "placer_number"),
+        # Few at any time, and asked for by every look at the list of orders.
+        Index(
+            "ix_order_noted",
+            "institution_id",
+            "id",
+            sqlite_where=text("note != ''"),
+            postgresql_where=text("note != ''"),
+        ),
     )
 
 

@@ -1,10 +1,12 @@
-"""PostgreSQL finds patients' numbers by how they begin through the index, whatever the database's language.
+"""PostgreSQL finds patients' numbers by how they begin through the index, whatever the database's language; and orders
+with a note for somebody have an index of their own.
 
 Revision: 0017, after 0016.
 """
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
@@ -18,8 +20,11 @@ NAME = "ix_patient_identifier_value"
 def upgrade() -> None:
     op.drop_index(NAME, "patient_identifier")
     op.create_index(NAME, "patient_identifier", ["value"], postgresql_ops={"value": "text_pattern_ops"})
+    noted = sa.text("note != ''")
+    op.create_index("ix_order_noted", "order", ["institution_id", "id"], sqlite_where=noted, postgresql_where=noted)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_order_noted", "order")
     op.drop_index(NAME, "patient_identifier")
     op.create_index(NAME, "patient_identifier", ["value"])
