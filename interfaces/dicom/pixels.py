@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import UID
 
 from interfaces.dicom.elements import Buffer, Token, read_header, view
@@ -26,6 +27,8 @@ _KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0
 _EXTENDED_OFFSETS, _EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 _ITEM = b"\xfe\xff\x00\xe0"
 _RLE = "1.2.840.10008.1.2.5"
+_YBR = ("YBR_FULL", "YBR_FULL_422")
+_ROWS_AT_ONCE = 128  # the conversion works in floating point, which takes nine times the memory of what it converts
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,18 @@ class Pixels:
                 source = pack("<4sL4sL", _ITEM, 0, _ITEM, len(stream)) + stream
                 options["number_of_frames"], frame = 1, 0
             decoder = get_decoder(UID(self.transfer_syntax_uid))
-            array, said = decoder.as_array(source, index=frame, raw=not as_rgb, validate=True, **options)
+            array, said = decoder.as_array(source, index=frame, raw=True, validate=True, **options)
+            photometric = str(said["photometric_interpretation"])
+            if as_rgb and photometric in _YBR:
+                for at in range(0, len(array), _ROWS_AT_ONCE):
+                    rows = slice(at, at + _ROWS_AT_ONCE)
+                    array[rows] = convert_color_space(array[rows], "YBR_FULL", "RGB")
+                photometric = "RGB"
         except (BadInput, MemoryError):
             raise
         except Exception as error:
             raise BadInput("undecodable_pixels", reason="decoder") from error
-        return array, str(said["photometric_interpretation"])
+        return array, photometric
 
     @cached_property
     def _fragments(self) -> list[list[Span]]:

@@ -114,7 +114,7 @@ def test_a_crash_refuses_the_object_and_starts_another(
         (pid,) = pool.pids
         os.kill(pid, signal.SIGSTOP)  # it dies in the middle of the task
         for late in (number, signal.SIGCONT):
-            threading.Timer(0.2, os.kill, (pid, late)).start()
+            threading.Timer(1.0, os.kill, (pid, late)).start()
         with pytest.raises(BadInput, match="decoder_gave_up") as refused:
             pool.png(store, ct, 0, 100)
         assert refused.value.params == {"reason": reason}
@@ -153,7 +153,7 @@ def test_one_that_died_while_nobody_used_it_is_replaced_unseen(store: FolderStor
 
 def test_memory_is_limited_and_the_largest_picture_fits(store: FolderStore) -> None:
     key = store.put([large()]).key
-    with _pool(Limits(children=1, memory=160 << 20)) as pool:
+    with _pool(Limits(children=1, memory=140 << 20)) as pool:
         with pytest.raises(BadInput) as refused:
             pool.png(store, key, 0, 500)
         assert (refused.value.code, refused.value.params) == ("decoder_gave_up", {"reason": "memory"})
