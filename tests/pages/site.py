@@ -61,7 +61,10 @@ class Site:
         `images` is what this browser remembers to show, "" for nothing: the viewer takes seconds to load, so only
         tests that look at images ask for it.
         """
-        context = self.browser.new_context(viewport={"width": 1366, "height": 768}, locale=language.replace("_", "-"))
+        # Without transitions: a colour that is on its way to another one is nobody's contrast.
+        context = self.browser.new_context(
+            viewport={"width": 1366, "height": 768}, locale=language.replace("_", "-"), reduced_motion="reduce"
+        )
         context.add_init_script(
             f"try {{ localStorage['huren-images'] ??= '{images}' }} catch {{}}" if images else "/* nothing */"
         )
