@@ -19,7 +19,7 @@ import structlog
 
 from huren.kinds import Clock, utc_now
 from huren.parts import Ground
-from worklist.actions.clock import TOLERATED, follow, is_to_note
+from worklist.actions.clock import TOLERATED, database_clock, follow, is_to_note
 from worklist.database import Database
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ def watched(on: Ground) -> Iterator[None]:
         yield
         return
     jumps, stop = on.clock.jumps(), threading.Event()
-    _look(on.database, jumps)
+    _look(on.database, jumps, is_first=True)
     watcher = threading.Thread(target=_watch, args=(on, jumps, stop), name="clock-watcher", daemon=True)
     watcher.start()
     try:
@@ -114,11 +114,11 @@ def _watch(on: Ground, jumps: Jumps, stop: threading.Event) -> None:
             log.warning("clock_not_looked_at", error=type(error).__name__)
 
 
-def _look(database: Database, jumps: Jumps) -> None:
+def _look(database: Database, jumps: Jumps, *, is_first: bool = False) -> None:
     at, jumped = jumps.look()
-    if not jumped and not database.read(lambda s: is_to_note(s, at)):
+    if not jumped and not is_first and not database.read(lambda s: is_to_note(s, at)):
         return
-    moved = database.write(lambda s: follow(s, at, jumped))
+    moved = database.write(lambda s: follow(s, at, jumped, database_clock(s)))
     jumps.follow(jumped)
     if moved:
         log.warning("clock_jumped", seconds=round(moved.total_seconds()))

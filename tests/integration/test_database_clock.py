@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
 
@@ -73,3 +73,21 @@ def test_a_server_that_was_off_for_days_did_not_jump(world: World) -> None:
     assert waiting(world) == before
     assert world.database.read(lambda s: clock.is_to_note(s, world.now + DAYS + clock.EVERY))
     assert not world.database.read(lambda s: clock.is_to_note(s, world.now + DAYS - timedelta(seconds=10)))
+
+
+def test_a_machine_that_is_wrong_by_itself_moves_nothing(world: World) -> None:
+    """Several machines: what one of them says counts only where the database's machine says the same."""
+    at_work(world)
+    world.do(clock.follow, world.now)
+    before = waiting(world)
+    for off in (DAYS, -DAYS):
+        assert world.do(clock.follow, world.now + off, off, world.now) == timedelta()
+    assert waiting(world) == before
+    assert world.ask(clock.noted) == world.now
+    assert world.do(clock.follow, world.now + DAYS, DAYS, world.now + DAYS) == DAYS
+
+
+def test_the_database_s_clock_is_asked_where_it_has_one(world: World) -> None:
+    said = world.ask(clock.database_clock)
+    assert (said is None) == world.database.is_sqlite
+    assert said is None or abs(said - datetime.now(UTC)) < timedelta(minutes=1)

@@ -1,7 +1,7 @@
 """The server's clock jumped: what waits for a time is moved with it, so that nothing comes due too early or too late.
 
-Facts keep the times that were written. A signature, a lease or a limit of a critical result that was running has as
-many minutes left as before; order among jobs is by row, never by clock.
+Facts keep the times that were written. A lease, a session or a limit of a critical result that was running has as many
+minutes left as before; order among jobs is by row, never by clock.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, bindparam, select, true, update
+from sqlalchemy import ColumnElement, bindparam, func, select, true, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worklist import audit
@@ -37,13 +37,16 @@ _RUNNING: Final[tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool]], ..
 )
 
 
-def follow(session: Session, now: datetime, jumped: timedelta = timedelta()) -> timedelta:
+def follow(session: Session, now: datetime, jumped: timedelta = timedelta(), said: datetime | None = None) -> timedelta:
     """Note that it is `now` (aware UTC), and move what waits where the clock jumped; returns by how much.
 
     `jumped` is what the caller saw: how much further than a steady clock the time of day went since its last look. A
     clock that is behind the last note jumped back, whoever saw it. Several processes may look at once: the first one
-    to see a jump moves, and the others find it done.
+    to see a jump moves, and the others find it done. `said` is what `database_clock` says: where it says otherwise, the
+    caller's machine is wrong by itself, and neither noted nor followed.
     """
+    if said is not None and abs(said - now) > TOLERATED:
+        return timedelta()
     take_turn(session, NAME)
     session.expire_all()
     last = noted(session)
@@ -59,9 +62,16 @@ def follow(session: Session, now: datetime, jumped: timedelta = timedelta()) -> 
 
 
 def is_to_note(session: Session, now: datetime) -> bool:
-    """Whether the last note is old, or of a later time."""
+    """Whether the last note is old."""
     last = noted(session)
-    return last is None or not last <= now < last + EVERY
+    return last is None or now >= last + EVERY
+
+
+def database_clock(session: Session) -> datetime | None:
+    """The time of day (aware UTC) of the database's machine; None where the database is a file on ours."""
+    if session.get_bind().dialect.name != "postgresql":
+        return None
+    return session.scalar(select(func.clock_timestamp(type_=UtcDateTime())))
 
 
 def noted(session: Session) -> datetime | None:
