@@ -71,6 +71,7 @@ def worker(settings: Settings, queues: Sequence[str] = NAMES) -> None:
             parts.configure_archives(on)
         if TIME_STAMPS in queues:
             parts.configure_time_stamps(on)
+        parts.keep_what_is_loaded()
         work(on, queues, sign)
 
 
@@ -87,6 +88,7 @@ def scheduler(settings: Settings) -> None:
         disk.watched(on),
         clock.watched(on),
     ):
+        parts.keep_what_is_loaded()
         schedule(on, asked_to_end, sign)
 
 
@@ -124,6 +126,7 @@ def part(settings: Settings, *, decoding: bool = True) -> Iterator[Ground]:
 
 
 def _stay(on: Ground, sign: Sign, asked_to_end: threading.Event) -> None:
+    parts.keep_what_is_loaded()
     while not asked_to_end.wait(EVERY):
         sign.give()
         on.clock()  # which sees a jump while nobody else asks

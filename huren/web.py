@@ -12,7 +12,7 @@ import uvicorn
 from gateway.http import SignInProvider, Web
 from gateway.outgoing import Allowed
 from huren.app import create_app
-from huren.parts import Ground
+from huren.parts import Ground, keep_what_is_loaded
 from huren.patience import PatientProtocol
 from huren.running import EVERY, Sign
 from huren.settings import Settings
@@ -55,6 +55,7 @@ def run_web(on: Ground, listener: socket.socket, asked_to_end: threading.Event, 
         callback_notify=give_sign,
         timeout_notify=int(EVERY),
     )
+    keep_what_is_loaded()
     if not asked_to_end.is_set():  # while the doors were opened
         _Server(config).run(sockets=[listener])
 

@@ -1,5 +1,5 @@
 """An ECG of twelve leads and ten seconds: from the click in the reading list to the drawn waves, and how even the
-frames come while calipers move. Headless Chromium on the machine of the server, rendering in software."""
+frames come while calipers move. Headless Chromium on the machine of the server, as on a PC without a GPU."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def run(folder: Path, repetitions: int, quick: bool, say: Say) -> tuple[list[Fig
         cardiology.record(_Place(world, server.store), placed, ecgs.recording())
         secret = server.database.write(lambda s: sign_in(s, world.users[READER]))
         server.start()
-        browser = closing.enter_context(chromium.running())
+        browser = closing.enter_context(chromium.running(chromium.NO_GPU))
 
         def turn(repetition: int) -> None:
             times, between = _opened(browser, server, world.reading_of(placed).id, secret, clicks)

@@ -15,21 +15,20 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-quic",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
 ]
+EMULATED_GPU = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # WebGL, for OHIF
+NO_GPU = ["--disable-gpu"]  # as on a PC without one that Chromium trusts: it paints by itself, without the emulation
 
 
 @contextmanager
-def running() -> Iterator[Browser]:
-    """Run a headless browser for the length of the block. Raises PeerMissing.
+def running(graphics: list[str] = EMULATED_GPU) -> Iterator[Browser]:
+    """Run a headless browser for the length of the block, with `EMULATED_GPU` or `NO_GPU`. Raises PeerMissing.
 
     Playwright keeps an event loop in this thread until the block ends, so code in it cannot call asyncio.run.
     """
     program = installed("/usr/bin/chromium", "chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS + graphics)
         try:
             yield browser
         finally:
