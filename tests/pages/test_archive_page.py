@@ -17,8 +17,8 @@ ADDRESS = "/admin/archive"
 
 @pytest.fixture(scope="module")
 def county(site: Site) -> Site:
-    """Three complete studies for an archive that took one but for an object, is stuck with one, and went away; a replica
-    that has them all."""
+    """Three complete studies. An archive took one but for an object, is stuck with one, and went away; a replica has
+    them all."""
     world = site.world
     world.do(archiving.configure, ("archive", "replica"), site.clock())
     for number in range(3):
@@ -58,7 +58,7 @@ def test_the_page_fits_and_says_what_a_person_has_to_do(county: Site, language: 
         away, answers = (page.locator("#archives tbody tr").nth(row) for row in (0, 1))
         expect(away.locator(".tag.bad").first).to_be_visible()
         expect(answers.locator(".tag.good")).to_be_visible()
-        assert [cell.strip() for cell in answers.locator("td.number").all_inner_texts()][0] == "3"
+        expect(answers.locator("td.number").first).to_have_text("3")
         expect(page.locator("#stuck tbody tr")).to_have_count(1)
         expect(page.locator("#kept-here tbody tr")).to_have_count(1)
         expect(page.locator("#waiting tbody tr")).to_have_count(1)
