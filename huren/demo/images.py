@@ -216,7 +216,7 @@ def from_wheel(picked: Picked, modality: str, *names: str) -> Iterator[Dataset]:
 def ecg(picked: Picked, heart: hearts.Heart) -> Iterator[Dataset]:
     """One recording of twelve leads and ten seconds (12-Lead ECG IOD, PS3.3 A.34.3)."""
     uid = new_uid()
-    made = write(hearts.record(heart, picked.at, _seed(picked)), filing_of(Subject(), uid), uid)
+    made = write(hearts.record(heart, picked.at.astimezone(ZONE), _seed(picked)), filing_of(Subject(), uid), uid)
     head = part10(sop_class=TwelveLeadECGWaveformStorage, sop_instance=uid, transfer_syntax=made.transfer_syntax)
     ds = dcmread(BytesIO(head + made.dataset))
     ds.decode()  # its words, before they are written in the cart's character set
