@@ -30,6 +30,7 @@ GROW: Final = (
     "patient",
     "message",
     "report_version",
+    "report_given",
     "transition",
 )
 PAGES: Final = {

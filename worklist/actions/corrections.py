@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from worklist import register
-from worklist.actions import critical, deliveries, filing, late, reading_making, readings, reports
+from worklist.actions import critical, deliveries, filing, giving, late, reading_making, readings, reports
 from worklist.errors import BadInput, Conflict, Forbidden
 from worklist.facts import ReportDocument, ReportText
 from worklist.moves import begin, can, move
@@ -164,6 +164,7 @@ def withdraw(
     session.flush()
     filing.keep(session, readings.studies_of(session, reading), version, documents)
     move(session, "report version", current, "supersede", by, now)
+    giving.outdate(session, current)
     draft = readings.draft_of(session, reading.id)
     if draft is not None:  # a correction or an owed review of what is withdrawn; its words stay on record
         move(session, "report version", draft, "discard", by, now, prepared.report.reason)

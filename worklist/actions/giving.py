@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Update, select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.people import Actor
 from worklist.queries import reports
-from worklist.tables import Reading, ReportGiven, ReportVersion
+from worklist.tables import Reading, ReadingOrder, ReportGiven, ReportVersion
 
 LONGEST: Final = 100  # of who took it
 
@@ -44,11 +44,19 @@ def give(session: Session, by: Actor, report_id: str, number: int, to: str, now:
     if version.number != versions[0].number:
         raise Conflict("report_has_newer_version")
     # The version's row is locked: of two who press at once, one is told that it was given.
-    session.execute(select(ReportVersion.id).where(ReportVersion.id == version.id).with_for_update())
+    state = session.scalar(select(ReportVersion.state).where(ReportVersion.id == version.id).with_for_update())
+    if state == "superseded":
+        raise Conflict("report_has_newer_version")
     if session.scalar(select(ReportGiven.id).where(ReportGiven.version_id == version.id)) is not None:
         raise Conflict("report_was_given")
     row = ReportGiven(version_id=version.id, by_id=by.id, at=now, to=to)
     session.add(row)
+    its_orders = select(ReadingOrder.order_id).where(ReadingOrder.reading_id == report_id)
+    about = select(ReadingOrder.reading_id).where(
+        ReadingOrder.order_id.in_(its_orders)
+    )  # also a report withdrawn before
+    earlier = select(ReportVersion.id).where(ReportVersion.reading_id.in_(about))
+    session.execute(_mark(ReportGiven.version_id.in_(earlier), is_outdated=False))
     audit.note(
         session,
         by,
@@ -61,3 +69,17 @@ def give(session: Session, by: Actor, report_id: str, number: int, to: str, now:
         detail={"version": version.number},
     )
     return row
+
+
+def outdate(session: Session, version: ReportVersion) -> None:
+    """A version is superseded: whoever has it is called back."""
+    session.execute(_mark(ReportGiven.version_id == version.id, is_outdated=True))
+
+
+def _mark(whose: ColumnElement[bool], *, is_outdated: bool) -> Update:
+    return (
+        update(ReportGiven)
+        .where(whose, ReportGiven.is_outdated != is_outdated)
+        .values(is_outdated=is_outdated)
+        .execution_options(synchronize_session=False)
+    )

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit, register
-from worklist.actions import aids, critical, deliveries, filing, late, notices, readings, submissions
+from worklist.actions import aids, critical, deliveries, filing, giving, late, notices, readings, submissions
 from worklist.actions.calendars import calendar_of
 from worklist.actions.patients import facts_of
 from worklist.errors import BadInput, Conflict, Forbidden
@@ -352,6 +352,7 @@ def _supersede_earlier(session: Session, reading: Reading, version: ReportVersio
     ).all()
     for old in earlier:
         move(session, "report version", old, "supersede", by, now)
+        giving.outdate(session, old)
 
 
 def note(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import func, literal, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from worklist import lifecycle
 from worklist.actions.patients import facts_of
@@ -212,7 +212,7 @@ def rows_of(session: Session, orders: Sequence[Order], now: datetime) -> list[Or
     }
     people = {r.holder_id or r.writer_id for r in readings.values()} - {None}
     names: dict[str, str] = dict(session.execute(select(User.id, User.name).where(User.id.in_(people))).all())
-    handed_out = _given(session, reading_ids)
+    handed_out, outdated = _given(session, reading_ids), _outdated(session, ids)
     returned = {r.reading_id: r for r in reversed(handovers.returns(session, CaseReturn.reading_id.in_(reading_ids)))}
     found = []
     for order in orders:
@@ -270,6 +270,7 @@ def rows_of(session: Session, orders: Sequence[Order], now: datetime) -> list[Or
                 given_version=handed[0] if handed is not None else 0,
                 given_at=handed[1].at if handed is not None else None,
                 given_to=handed[1].to if handed is not None else "",
+                outdated=_what_is_held(outdated.get(order.id), its_reading),
                 back=returned.get(its_reading.id) if its_reading is not None and order.note == "returned" else None,
             )
         )
@@ -278,19 +279,18 @@ def rows_of(session: Session, orders: Sequence[Order], now: datetime) -> list[Or
 
 def call_back(session: Session, by: Actor, now: datetime, limit: int = 100) -> list[OrderRow]:
     """Orders whose patient was given a version that is superseded, and has not been given a newer one."""
-    newer = aliased(ReportVersion)
-    again = aliased(ReportGiven)
-    given_since = select(again.id).join(newer, newer.id == again.version_id)
-    given_since = given_since.where(newer.reading_id == ReportVersion.reading_id, newer.state != "superseded")
     stale = (
         select(ReadingOrder.order_id)
         .join(ReportVersion, ReportVersion.reading_id == ReadingOrder.reading_id)
         .join(ReportGiven, ReportGiven.version_id == ReportVersion.id)
         .join(Reading, Reading.id == ReadingOrder.reading_id)
-        .where(ReportVersion.state == "superseded", Reading.institution_id == by.institution_id, ~given_since.exists())
+        .where(ReportGiven.is_outdated, Reading.institution_id == by.institution_id)
     )
-    query = select(Order).where(Order.id.in_(stale), scope.orders(by)).order_by(Order.id.desc()).limit(limit)
-    return [row for row in rows_of(session, session.scalars(query).unique().all(), now) if row.must_call_back]
+    ids = session.scalars(stale).all()  # first by itself: a plan for both at once begins with all orders
+    if not ids:
+        return []
+    query = select(Order).where(Order.id.in_(ids), scope.orders(by)).order_by(Order.id.desc()).limit(limit)
+    return rows_of(session, session.scalars(query).unique().all(), now)
 
 
 def given(session: Session, reading_ids: Sequence[str]) -> list[GivenView]:
@@ -314,3 +314,22 @@ def _given(session: Session, reading_ids: Sequence[str]) -> dict[str, tuple[int,
         .order_by(ReportVersion.number, ReportGiven.id)
     )
     return {reading_id: (number, row) for reading_id, number, row in rows}
+
+
+def _outdated(session: Session, order_ids: Sequence[str]) -> dict[str, str]:
+    """By order: the reading of which the patient holds something that does not hold any more."""
+    rows = session.execute(
+        select(ReadingOrder.order_id, ReportVersion.reading_id)
+        .join(ReportVersion, ReportVersion.reading_id == ReadingOrder.reading_id)
+        .join(ReportGiven, ReportGiven.version_id == ReportVersion.id)
+        .where(ReadingOrder.order_id.in_(order_ids), ReportGiven.is_outdated)
+        .order_by(ReportVersion.reading_id)
+    )
+    return dict(rows.all())
+
+
+def _what_is_held(reading_id: str | None, now: Reading | None) -> Literal["", "version", "report"]:
+    """An old version of the report that there is `now`, or a report in whose place another one comes."""
+    if reading_id is None:
+        return ""
+    return "version" if now is not None and reading_id == now.id else "report"

@@ -132,10 +132,12 @@ class OrderRow:
     given_to: str = ""  # empty: the patient
     back: ReturnView | None = None  # why the case was returned last, and what the township answered
 
+    outdated: Literal["", "version", "report"] = ""  # what the patient holds: an old version, or a withdrawn report
+
     @property
     def must_call_back(self) -> bool:
-        """Whether the patient holds a version that does not hold any more."""
-        return 0 < self.given_version < self.report_version
+        """Whether the patient holds what does not hold any more."""
+        return bool(self.outdated)
 
 
 @dataclass(frozen=True)

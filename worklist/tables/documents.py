@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from worklist.tables.base import Base, Key, Sequence, Thing
@@ -27,13 +27,23 @@ class ReportDocument(Thing):
 
 
 class ReportGiven(Thing):
-    """An issued version was given to the patient, or to who came for it."""
+    """An issued version was given to the patient, or to who came for it. `is_outdated`: there is a newer version since,
+    and the patient has not got that."""
 
     __tablename__ = "report_given"
     version_id: Mapped[str] = mapped_column(Key, ForeignKey("report_version.id"), index=True)
     by_id: Mapped[str] = mapped_column(Key, ForeignKey("user.id"))
     at: Mapped[datetime]
     to: Mapped[str] = mapped_column(default="")  # empty: the patient; else who took it
+    is_outdated: Mapped[bool] = mapped_column(default=False)
+    __table_args__ = (  # few at any time, and asked for by every look at the list of orders
+        Index(
+            "ix_report_given_outdated",
+            "version_id",
+            sqlite_where=text("is_outdated"),
+            postgresql_where=text("is_outdated"),
+        ),
+    )
 
 
 class ReportPrint(Thing):
