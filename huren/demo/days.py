@@ -58,7 +58,9 @@ from worklist.facts import Caller, KnownDevice, PersonName, Priority, ProcedureS
 from worklist.people import HUREN, Actor
 from worklist.queries import administration, orders
 from worklist.queries.views import OrderRow
+from worklist.rules import measurements
 from worklist.rules.romanising import romanise
+from worklist.tables import Reading
 
 R = TypeVar("R")
 Course = Iterator[datetime]
@@ -240,7 +242,7 @@ class Days:
                 return
             yield from self._answered(case, marked)
         yield self._now + case.reviewed / 2
-        self._do(readings.save_draft, case.reader, reading_id, text, None)
+        self._do(readings.save_draft, case.reader, reading_id, text, None, measured=self._measured(reading_id))
         if case.story.discipline == "imaging":
             grade = self._random.choice("AAAABBC")
             self._do(grading.grade_images, case.reader, reading_id, grade, "体位稍偏" if grade == "C" else "")
@@ -262,6 +264,18 @@ class Days:
         if self._random.random() < 0.7:
             self._do(printing.print_version, AT_HOME[case.story.place], reading_id, None)
             self._do(giving.give, AT_HOME[case.story.place], reading_id, 1, self._random.choice(("", "", "女儿")))
+
+    def _measured(self, reading_id: str) -> list[tuple[str, int, str]] | None:
+        """What the cart measured, as a reader takes it over with one key; None where nothing was measured."""
+        studies = self._database.read(lambda s: readings.studies_of(s, s.get_one(Reading, reading_id)))
+        said = next((one for study in studies for one in study.measured.values()), None)
+        if said is None:
+            return None
+        return [
+            (name, round(said[name]), "Bazett" if name == measurements.CORRECTED else "")
+            for name in measurements.KINDS
+            if name in said
+        ]
 
     def _answered(self, case: Case, result_id: str) -> Course:
         """The township's doctor reads a critical result back, in time or late, and says what was done."""

@@ -102,3 +102,13 @@ def test_the_audit_rows_make_a_whole_chain(database: Database) -> None:
     while database.write(audit.seal):
         pass
     assert database.read(audit.broken_link) is None
+
+
+def test_an_ecg_report_has_the_cart_s_numbers(database: Database) -> None:
+    ecgs = {row.id for row in rows(database, Reading) if row.center.discipline == "ecg"}
+    versions = [row for row in rows(database, ReportVersion) if row.reading_id in ecgs and row.signed_at is not None]
+    assert len(versions) >= 2
+    for version in versions:
+        said = {one["name"]: one for one in version.measurements}
+        assert {"heart rate", "QRS duration", "QTc interval"} <= set(said)
+        assert said["heart rate"]["source"] == "device"
