@@ -30,9 +30,11 @@ from huren.migrate import upgrade
 from huren.settings import Settings
 from reading_room import passwords
 from tests.peers.process import installed
+from tests.world import World
 from worklist import audit
 from worklist.database import Database
 from worklist.documents import from_canonical
+from worklist.queries import exporting_scope
 from worklist.queries.exporting import TABLES
 from worklist.rules.recognition import as_json
 from worklist.rules.recognition import read as read_rules
@@ -58,6 +60,7 @@ from worklist.tables import (
     Upload,
     UploadFile,
     User,
+    UserRole,
 )
 
 
@@ -203,6 +206,20 @@ def test_every_table_is_taken_out_or_named_with_a_reason() -> None:
     assert not taken & set(named)
     for language in ("en", "zh_CN"):
         assert all(name in readme(language) for name in named)
+
+
+def test_every_table_is_read_in_pages_on_both_databases(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting_scope, "AT_ONCE", 2)
+    for code in ("", "TS01", "CH01"):
+        institution = world.institutions[code] if code else ""
+        for table in TABLES:
+            keys, after = [], None
+            while page := world.ask(lambda s, t=table, at=after, of=institution: t.page(s, of, at)):  # type: ignore[misc]
+                keys += [row[0] for row in page]
+                after = page[-1][0]
+            assert len(keys) == len(set(keys)), table.name
+            if code == "" and table.name == "roles":
+                assert len(keys) == len(world.rows(UserRole)) > 2
 
 
 def test_every_object_is_there_and_every_dicomdir_is_one(exported: Exported) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from worklist.tables import (
@@ -45,18 +45,11 @@ class Table:
 
     def page(self, session: Session, institution_id: str, after: Any) -> list[tuple[Any, ...]]:
         """Up to `AT_ONCE` rows with keys behind `after` (None: from the beginning); each begins with its key."""
-        query = self._scoped(institution_id).add_columns(self.key.label("_key")).order_by(self.key).limit(AT_ONCE)
+        query = self.query.where(self.of(institution_id)) if institution_id else self.query
+        query = query.add_columns(self.key.label("_key")).order_by(self.key).limit(AT_ONCE)
         if after is not None:
             query = query.where(self.key > after)
         return [(row[-1], *row[:-1]) for row in session.execute(query)]
-
-    def count(self, session: Session, institution_id: str) -> int:
-        """How many rows there are."""
-        query = self._scoped(institution_id).with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
-        return session.scalar(query) or 0
-
-    def _scoped(self, institution_id: str) -> Select[*tuple[Any, ...]]:
-        return self.query.where(self.of(institution_id)) if institution_id else self.query
 
 
 def orders_of(institution_id: str) -> Select[Any]:
