@@ -161,7 +161,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "address": ("address", "地址"),
     "login": ("login name", "登录名"),
     "institution": ("code of the institution", "机构代码"),
-    "enabled": ("whether the person may sign in", "是否启用"),
+    "enabled": ("in use; of people: whether they may sign in", "是否启用"),
     "created_at": ("made at", "建立时间"),
     "person_id": ("rows with the same value are one person", "相同值为同一个人"),
     "merged_into_id": ("the patient that this one was merged into", "合并到的患者"),
@@ -229,7 +229,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "token": ("TimeStampToken, DER in base64", "TimeStampToken（DER，base64）"),
     "version_id": ("key in reports", "报告版本（reports.id）"),
     "received_at": ("received at", "接收时间"),
-    "center_id": ("the center that read it", "诊断中心"),
+    "center_id": ("key in centers; of a reading: who read it", "诊断中心（centers.id）"),
     "ready_at": ("ready to be read at", "可诊断时间"),
     "signed_at": ("signed at", "签发时间"),
     "turnaround_minutes": ("minutes from ready to signed", "从可诊断到签发的分钟数"),
@@ -324,6 +324,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "duty": ("must or may be recognised", "应当或可以互认"),
     "marks": ("its marks of recognition, as JSON", "互认标识（JSON）"),
     "because": ("steps of the verdict, as JSON", "判定依据（JSON）"),
+    "shift_duty": ("reading, review, first call, second call", "诊断、审核、一线、二线"),
     "offered_to": ("who was asked", "被推荐人"),
     "challenged_by": ("who asked about the refusal", "质询人"),
     "replied_by": ("who replied", "答复人"),
@@ -401,6 +402,7 @@ OTHERWISE: Final[dict[tuple[str, str], str]] = {
         )
     },
     ("visits", "closed_at"): "visit_closed_at",
+    ("shifts", "duty"): "shift_duty",
 }
 
 LEFT_OUT: Final[tuple[tuple[tuple[str, ...], tuple[str, str]], ...]] = (
