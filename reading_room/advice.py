@@ -26,7 +26,7 @@ ADVICE: Final[dict[str, str]] = {
     "version_unsupported": N_("Choose another version of HL7 on the endpoint's page, then send again."),
     "timezone_unknown": N_("Mend the time zone on the institution's page, then send again."),
     "structure_invalid": N_("Tell the makers of Huren; the report itself is safe."),
-    "object_missing": N_("The stored report is missing: restore it from the backup, then send again."),
+    "object_missing": N_("A stored file is missing: restore it from the backup, then send again."),
     "document_unreadable": N_("The stored report is missing: restore it from the backup, then send again."),
     "endpoint_disabled": N_("Switch the endpoint on again; it then goes by itself."),
     # Notices out of the house

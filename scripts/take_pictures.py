@@ -102,6 +102,22 @@ def keys(page: Page, address: str) -> None:
     page.wait_for_timeout(300)
 
 
+def drawn(page: Page, _address: str) -> None:
+    """An ECG that the person has claimed, with its waves drawn."""
+    button = page.locator("form[action$='/claim'] button").first
+    if button.is_visible():
+        button.click()
+        page.wait_for_load_state()
+    page.locator(".ecg-paper[data-ready]").wait_for()
+    page.wait_for_timeout(300)
+
+
+def opened_report(page: Page, address: str) -> None:
+    """The signed report behind an order's page."""
+    href = page.locator("main a[href^='/reports/']").first.get_attribute("href", timeout=5000) or ""
+    _open(page, address + href)
+
+
 def begun(page: Page, address: str) -> None:
     """A case that the person has claimed, with its images drawn."""
     button = page.locator("form[action$='/claim'] button").first
@@ -213,6 +229,9 @@ SHOTS: Final = (
     Shot("notices", "reader1", at("/notices")),
     Shot("reading", "reader1", at("/reading"), is_main=True),
     Shot("case", "reader1", through("/reading", "main tr.stat a.main", begun), is_main=True),
+    Shot("reading-ecg", "heart1", at("/reading")),
+    Shot("case-ecg", "heart1", through("/reading", "main tr.stat a.main", drawn), is_main=True),
+    Shot("report-ecg", "doctor1", through("/orders?q=ECG", "main .lines tr.dim a.main", opened_report)),
     Shot("my-reports", "reader1", at("/my-reports")),
     Shot("phrases", "senior1", at("/aids/phrases")),
     Shot("templates", "senior1", at("/aids/templates")),

@@ -1,4 +1,4 @@
-"""The demo county: a county hospital that reads, three townships that examine, two villages that order.
+"""The demo county: a county hospital that reads images and ECGs, three townships that examine, two villages that order.
 
 Every name is invented. The sign-ins (the passwords are made at the first run and kept with mode 0600):
 
@@ -6,9 +6,10 @@ Every name is invented. The sign-ins (the passwords are made at the first run an
 admin              PACS admin: institutions, devices, routes, messages, the unmatched bin
 security           security admin: people and roles
 auditor            auditor
-manager            manager of the imaging center
+manager            manager of the imaging center and of the ECG center
 reader1, reader2   readers; reader1 is in the emergency and chest groups, reader2 in the general one
 senior1, senior2   senior readers: they review and sign, and are on duty for critical results
+heart1, heart2     reader and senior reader of the ECG center
 tech1, tech2, tech3        technicians of the townships TS01, TS02 and TS03
 doctor1, doctor2, doctor3  doctors there
 village1, village2         doctors of the villages V0101 and V0102, which send their patients to TS01
@@ -55,8 +56,20 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Center:
+    """A diagnostic center at the county hospital."""
+
+    discipline: str
+    name: str
+    name_en: str
+    on_duty: tuple[str, ...]  # logins of who answers for critical results
+    first_words: tuple[str, ...] = ()  # what makes an order the first of all to be read
+
+
+@dataclass(frozen=True)
 class Person:
-    """Somebody who signs in; `token` lists the scopes of the token with which `huren demo` plays them."""
+    """Somebody who signs in. `token` lists the scopes of the token with which `huren demo` plays them, `centers` the
+    disciplines in which a reader or manager works."""
 
     login: str
     name: str
@@ -64,6 +77,7 @@ class Person:
     role: str
     groups: tuple[str, ...] = ()
     token: tuple[str, ...] = ()
+    centers: tuple[str, ...] = ("imaging",)
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,10 @@ PLACES: Final = (
     Place("V0102", "青石镇梨园村卫生室", "Liyuan Village Clinic", "village", "TS01", "12990099DEM000006W"),
 )
 
+IMAGING: Final = Center("imaging", "临禾县医学影像诊断中心", "Linhe County Imaging Center", ("senior1", "senior2"))
+ECG: Final = Center("ecg", "临禾县心电诊断中心", "Linhe County ECG Center", ("heart2",), ("胸痛", "胸闷", "chest pain"))
+CENTERS: Final = (IMAGING, ECG)
+
 GROUPS: Final = {"emergency": ("急诊组", "Emergency"), "chest": ("胸部组", "Chest"), "general": ("综合组", "General")}
 
 _READS: Final = ("read", "read cases", "report")
@@ -107,11 +125,13 @@ PEOPLE: Final = (
     Person("admin", "周启航", "COUNTY", "PACS admin", token=("read", "admin")),
     Person("security", "沈若澜", "COUNTY", "security admin"),
     Person("auditor", "顾清和", "COUNTY", "auditor"),
-    Person("manager", "韩承志", "COUNTY", "manager"),
+    Person("manager", "韩承志", "COUNTY", "manager", centers=("imaging", "ecg")),
     Person("reader1", "林知远", "COUNTY", "reader", ("emergency", "chest"), _READS),
     Person("reader2", "苏映雪", "COUNTY", "reader", ("general",), _READS),
     Person("senior1", "陈柏年", "COUNTY", "senior reader", tuple(GROUPS), (*_READS, "sign")),
     Person("senior2", "方慕云", "COUNTY", "senior reader", tuple(GROUPS), (*_READS, "sign")),
+    Person("heart1", "许知衡", "COUNTY", "reader", (), _READS, ("ecg",)),
+    Person("heart2", "江砚秋", "COUNTY", "senior reader", (), (*_READS, "sign"), ("ecg",)),
     Person("tech1", "何禾田", "TS01", "technician"),
     Person("tech2", "罗小满", "TS02", "technician"),
     Person("tech3", "秦立夏", "TS03", "technician"),
@@ -125,6 +145,8 @@ PEOPLE: Final = (
 SCANNERS: Final = (
     Scanner("TS01CT", "青石 CT", "CT", "GB18030", ("TS01",)),
     Scanner("TS01DR", "青石 DR", "DX", "GB18030", ("TS01", "V0101", "V0102")),
+    Scanner("TS01ECG", "青石心电图机", "ECG", "GB18030", ("TS01", "V0101", "V0102")),
+    Scanner("TS02ECG", "河西心电图机", "ECG", "UTF-8", ("TS02",)),
     Scanner("TS02DR", "河西 DR", "DX", "UTF-8", ("TS02",)),
     Scanner("TS03US", "柳林彩超", "US", "ISO 2022 IR 58", ("TS03",)),
     Scanner("TS03MR", "柳林 MR", "MR", "ISO 2022 IR 58", ("TS03",)),
@@ -137,9 +159,10 @@ HIS_SYSTEMS: Final = (
 )
 
 # Minutes from the complete study to the report: emergency CT and MR 60, head 30; emergency X-ray 30, X-ray two
-# hours; outpatient CT and MR four hours; ultrasound 30.
+# hours; outpatient CT and MR four hours; ultrasound 30; ECG 30, in an emergency 10.
 _XRAY: Final = {"STAT": 30, "URGENT": 60, "ROUTINE": 120}
 _SLICES: Final = {"STAT": 60, "URGENT": 120, "ROUTINE": 240}
+_ECG: Final = {"STAT": 10, "URGENT": 30, "ROUTINE": 30}
 _ULTRASOUND: Final = {"STAT": 30, "URGENT": 30, "ROUTINE": 30}
 
 PROCEDURES: Final[tuple[tuple[str, str, str, str, str, Mapping[str, int]], ...]] = (
@@ -153,9 +176,11 @@ PROCEDURES: Final[tuple[tuple[str, str, str, str, str, Mapping[str, int]], ...]]
     ("USNODE", "浅表淋巴结超声", "Ultrasound of superficial lymph nodes", "US", "NECK", _ULTRASOUND),
     ("USABD", "腹部超声", "Ultrasound of the abdomen", "US", "ABDOMEN", _ULTRASOUND),
     ("MRABD", "上腹部MR增强", "MR upper abdomen, enhanced", "MR", "ABDOMEN", _SLICES),
+    ("ECG12", "十二导联心电图", "12-lead ECG", "ECG", "", _ECG),
 )
 
-ROUTES: Final[tuple[tuple[int, str, Mapping[str, Any], str], ...]] = (
+ROUTES: Final[tuple[tuple[int, str, Mapping[str, Any], str], ...]] = (  # the last is a group of the imaging center
+    (5, "心电图", {"modalities": ["ECG"]}, ""),
     (10, "急诊头颅CT优先", {"modalities": ["CT"], "body_parts": ["HEAD"], "priorities": ["STAT"]}, "emergency"),
     (20, "其他急诊", {"priorities": ["STAT"]}, "emergency"),
     (30, "胸部DR", {"modalities": ["DX", "CR", "DR"], "body_parts": ["CHEST"]}, "chest"),
@@ -204,37 +229,47 @@ def _plant(session: Session, hashes: Mapping[str, str], now: datetime) -> dict[s
             "uscc": place.uscc,
         }
         places[place.code] = conf.save_institution(session, HUREN, fields, now).id
-    center, groups = _plant_center(session, places["COUNTY"], now)
-    _plant_work(session, center, groups, now)
+    centers = {center.discipline: _plant_center(session, places["COUNTY"], center, now) for center in CENTERS}
+    groups = {
+        key: conf.save_group(
+            session, HUREN, {"center_id": centers["imaging"], "name": name, "name_en": name_en}, now
+        ).id
+        for key, (name, name_en) in GROUPS.items()
+    }
+    _plant_work(session, centers, groups, now)
     _plant_devices(session, places, now)
-    return _plant_people(session, places, center, groups, hashes, now)
+    return _plant_people(session, places, centers, groups, hashes, now)
 
 
-def _plant_center(session: Session, institution_id: str, now: datetime) -> tuple[str, dict[str, str]]:
+def _plant_center(session: Session, institution_id: str, center: Center, now: datetime) -> str:
     fields = {
         "institution_id": institution_id,
-        "discipline": "imaging",
-        "name": "临禾县医学影像诊断中心",
-        "name_en": "Linhe County Imaging Center",
+        "discipline": center.discipline,
+        "name": center.name,
+        "name_en": center.name_en,
         "two_people": True,
         "preliminary_hours": [["17:30", "08:00"]],  # one reader alone at night
         "quiet_seconds": 30,
+        "first_words": list(center.first_words),
     }
-    center = conf.save_center(session, HUREN, fields, now).id
-    groups = {
-        key: conf.save_group(session, HUREN, {"center_id": center, "name": name, "name_en": name_en}, now).id
-        for key, (name, name_en) in GROUPS.items()
-    }
-    aids.add_starter(session, HUREN, center, now)
-    return center, groups
+    made = conf.save_center(session, HUREN, fields, now).id
+    aids.add_starter(session, HUREN, made, now)
+    return made
 
 
-def _plant_work(session: Session, center: str, groups: Mapping[str, str], now: datetime) -> None:
+def _plant_work(session: Session, centers: Mapping[str, str], groups: Mapping[str, str], now: datetime) -> None:
     for code, name, name_en, modality, body_part, limits in PROCEDURES:
+        discipline = "ecg" if modality == "ECG" else "imaging"
         procedure = {"code": code, "name": name, "name_en": name_en, "modality": modality, "body_part": body_part}
-        conf.save_procedure(session, HUREN, {**procedure, "discipline": "imaging", "limits": dict(limits)}, now)
+        conf.save_procedure(session, HUREN, {**procedure, "discipline": discipline, "limits": dict(limits)}, now)
     rules = [
-        {"place": place, "name": name, "conditions": dict(conditions), "center_id": center, "group_id": groups[group]}
+        {
+            "place": place,
+            "name": name,
+            "conditions": dict(conditions),
+            "center_id": centers["imaging" if group else "ecg"],
+            "group_id": groups.get(group),
+        }
         for place, name, conditions, group in ROUTES
     ]
     save_routes(session, HUREN, rules, "演示", now)
@@ -280,7 +315,7 @@ def _plant_devices(session: Session, places: Mapping[str, str], now: datetime) -
 def _plant_people(
     session: Session,
     places: Mapping[str, str],
-    center: str,
+    centers: Mapping[str, str],
     groups: Mapping[str, str],
     hashes: Mapping[str, str],
     now: datetime,
@@ -296,7 +331,7 @@ def _plant_people(
             login=person.login,
             name=person.name,
             institution_id=places[person.place],
-            roles=[(person.role, center if in_center else "")],
+            roles=[(person.role, centers[one]) for one in person.centers] if in_center else [(person.role, "")],
             group_ids=[groups[group] for group in person.groups],
             enabled=True,
             password_hash=hashes[person.login],
@@ -304,5 +339,6 @@ def _plant_people(
         ).id
         if person.token:
             tokens[person.login] = make_token(session, HUREN, person.login, "huren demo", person.token, now, None)
-    conf.set_on_duty(session, HUREN, center, [ids["senior1"], ids["senior2"]], now)
+    for center in CENTERS:
+        conf.set_on_duty(session, HUREN, centers[center.discipline], [ids[login] for login in center.on_duty], now)
     return tokens

@@ -30,7 +30,6 @@ from huren.demo import images
 from huren.demo.county import HIS_SYSTEMS, LOOPBACK
 from huren.demo.days_words import (
     CORRECTED,
-    CRITICAL,
     DESK,
     EMERGENCIES,
     RETURNED,
@@ -42,6 +41,7 @@ from huren.demo.days_words import (
 )
 from huren.demo.his import His
 from huren.demo.images import ZONE, Images, Picked, typed_in
+from huren.demo.staff import SENIORS
 from huren.demo.stories import OFTEN, STORIES, Story, Words, new_request, new_visitor
 from huren.demo.township import Visitor, order_message
 from huren.jobs import jobs
@@ -68,7 +68,8 @@ WEEK: Final = 7  # days before today
 CASES_A_DAY: Final = 4
 SIDE: Final = 512  # pixels of these chests, of which the disk holds many
 SLICES: Final = 10
-READERS: Final = {"CTHEAD": ("reader1",), "DRCHEST": ("reader1", "reader2")}  # others are reader2's
+READERS: Final = {"CTHEAD": ("reader1",), "DRCHEST": ("reader1", "reader2"), "ECG12": ("heart1",)}
+"""Who writes what; the rest is reader2's."""
 PRIORITIES: Final[tuple[Priority, ...]] = ("STAT", "URGENT", "ROUTINE")
 AT_HOME: Final = {"TS01": "tech1", "V0101": "village1", "TS02": "tech2", "TS03": "tech3"}
 SMALL: Final[dict[Images, Images]] = {
@@ -162,13 +163,15 @@ class Days:
                 story = STORIES[self._random.choices(names, weights)[0]]
                 urgency = self._random.choices(PRIORITIES, (2, 3, 8))[0]
                 place = self._random.choice(("TS01", "V0101")) if story.place == "V0101" else story.place
-                story = replace(story, place=place, priority="STAT" if story.words is not None else urgency)
+                is_critical = story.words is not None and bool(story.words.critical)
+                story = replace(story, place=place, priority="STAT" if is_critical else urgency)
                 at = _at(day, time(8, 10)) + timedelta(minutes=85 * number + self._random.randint(0, 60))
-                yield self._case(story, at, "signed", number == 3 and day.day % 2 == 0)
+                was_returned = number == 3 and day.day % 2 == 0 and story.discipline == "imaging"
+                yield self._case(story, at, "signed", was_returned)
 
     def _case(self, story: Story, at: datetime, stage: Stage, was_returned: bool = False) -> Case:
         minutes = partial(self._random.randint)
-        words = CRITICAL if story.words is not None else self._random.choice(VARIANTS[story.procedure])
+        words = story.words or self._random.choice(VARIANTS[story.procedure])
         slow = 6 if self._random.random() < 0.15 else 1
         return Case(
             story,
@@ -176,7 +179,7 @@ class Days:
             stage,
             words,
             self._random.choice(READERS.get(story.procedure, ("reader2",))),
-            self._random.choice(("senior1", "senior2")),
+            self._random.choice(SENIORS[story.discipline]),
             timedelta(minutes=minutes(6, 25)),
             timedelta(minutes=minutes(3, 14) * slow),
             timedelta(minutes=minutes(3, 12)),
@@ -222,7 +225,8 @@ class Days:
 
     def _read(self, case: Case, reading_id: str) -> Course:
         """From the claim to the report that is given to the patient."""
-        text = ReportText(case.words.findings, f"{case.words.impression}（演示）", case.words.critical)
+        impression = f"{case.words.impression.removesuffix('（演示）')}（演示）"
+        text = ReportText(case.words.findings, impression, case.words.critical)
         if case.stage in ("held", "critical"):
             self._held.append((case.reader, reading_id))
         if case.stage == "held":
@@ -237,8 +241,9 @@ class Days:
             yield from self._answered(case, marked)
         yield self._now + case.reviewed / 2
         self._do(readings.save_draft, case.reader, reading_id, text, None)
-        grade = self._random.choice("AAAABBC")
-        self._do(grading.grade_images, case.reader, reading_id, grade, "体位稍偏" if grade == "C" else "")
+        if case.story.discipline == "imaging":
+            grade = self._random.choice("AAAABBC")
+            self._do(grading.grade_images, case.reader, reading_id, grade, "体位稍偏" if grade == "C" else "")
         self._do(readings.submit, case.reader, reading_id)
         if case.stage == "in review":
             return
@@ -331,7 +336,8 @@ class Days:
 
     def _rota(self) -> None:
         """Last week's, this week's and the next one's duties; one reader is away next week."""
-        center = self._database.read(lambda s: administration.centers(s, HUREN))[0].id
+        centers = self._database.read(lambda s: administration.centers(s, HUREN))
+        center, hearts = (next(c.id for c in centers if c.discipline == name) for name in ("imaging", "ecg"))
         today = self._end.astimezone(ZONE).date()
         monday = today - timedelta(days=today.weekday() + 7)
         pairs = cycle((("reader1", "senior2"), ("reader2", "senior1")))
@@ -341,6 +347,8 @@ class Days:
             shifts = [(reader, "reading"), (reader, "first call"), (senior, "review"), (senior, "second call")]
             for login, duty in shifts:
                 self._do(rota.add_shift, "manager", center, self._actor(login).id, duty, begins, ends)
+            for login, duty in (("heart1", "reading"), ("heart2", "review"), ("heart2", "first call")):
+                self._do(rota.add_shift, "manager", hearts, self._actor(login).id, duty, begins, ends)
         away = monday + timedelta(days=17)
         new_year = f"{today.year + 1}0101"
         self._do(calendars.set_days, "manager", center, new_year, new_year, [], "元旦")

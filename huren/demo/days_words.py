@@ -45,20 +45,30 @@ DESK: Final = (
     Desk(168, "chest-dr", "returned", clinical="入职体检"),
     Desk(150, "village-dr", "unread", clinical="慢阻肺复查"),  # late
     Desk(96, "lymph-node", "in review", clinical="左颈部肿块一月"),
+    Desk(92, "ecg", "signed", clinical="高血压病，例行检查"),
+    Desk(88, "fibrillation", "signed", clinical="心慌三天"),
     Desk(84, "head-ct", "in review", "URGENT", "头晕伴恶心半天"),
     Desk(58, "ultrasound", "unread", clinical="双下肢水肿"),  # late
     Desk(44, "critical", "critical", "STAT", "突发左侧头痛伴右侧肢体无力"),
     Desk(36, "mr", "held", clinical="右上腹隐痛两周", reader="reader2"),
     Desk(40, "chest-dr", "mistaken", clinical="体检"),
+    Desk(38, "ecg", "unread", clinical="术前检查"),  # late
+    Desk(35, "fibrillation", "in review", clinical="心慌一周"),
     Desk(33, "chest-dr", "unread", "URGENT", "胸痛一天"),
+    Desk(30, "ecg", "in review", clinical="头晕待查"),
+    Desk(25, "ecg", "unread", clinical="体检"),
+    Desk(20, "ecg", "unread", clinical="糖尿病年检"),
     Desk(27, "lymph-node", "unread", clinical="甲状腺术后复查"),
     Desk(22, "head-ct", "unread", "STAT", "车祸后意识模糊"),
     Desk(18, "village-dr", "unread", clinical="体检"),
     Desk(15, "mr", "unread", clinical="乙肝病史，复查"),
     Desk(13, "village-dr", "unread", "URGENT", "胸痛半天"),
     Desk(12, "head-ct", "arriving", clinical="反复头痛"),
+    Desk(11, "fibrillation", "unread", "URGENT", "心悸、气短半天"),
     Desk(9, "chest-dr", "ordered", clinical="咳嗽一周"),
+    Desk(8, "chest-pain", "unread", "STAT", "胸痛一小时，大汗"),
     Desk(6, "ultrasound", "ordered", clinical="高血压病，例行检查"),
+    Desk(5, "ecg", "ordered", clinical="体检"),
     Desk(4, "head-ct", "ordered", "STAT", "摔倒后头痛两小时"),
 )
 """The oldest first. Cases that stay unread longer than their limit are late, as in every county."""
@@ -88,6 +98,12 @@ VARIANTS: Final[Mapping[str, tuple[Words, ...]]] = {
         Words("颈部见椭圆形淋巴结，皮髓质分界清，血流呈门型分布。", "颈部淋巴结可见，形态血流未见明显异常。"),
         Words("左颈Ⅱ区见一低回声结节，约18×9 mm，皮质增厚，血流稍丰富。", "左颈部淋巴结增大，反应性可能，建议复查。"),
     ),
+    "ECG12": (
+        Words(
+            "窦性心律，P波形态正常，PR间期、QRS时限及QT间期在正常范围，ST-T未见异常。", "1. 窦性心律。\n2. 正常心电图。"
+        ),
+        Words("窦性心律，心率在正常范围。各间期正常，未见ST段偏移。", "1. 窦性心律。\n2. 大致正常心电图。"),
+    ),
     "MRABD": (
         Words("肝内见一类圆形长T2信号灶，边界清，增强呈向心性强化。胆囊、胰腺、脾脏未见异常。", "肝血管瘤。"),
         Words("肝脏信号均匀，未见异常强化灶。胆总管不扩张。胰腺、脾脏未见异常。", "上腹部MR增强未见明显异常。"),
@@ -95,11 +111,6 @@ VARIANTS: Final[Mapping[str, tuple[Words, ...]]] = {
 }
 """What readers wrote, by procedure."""
 
-CRITICAL: Final = Words(
-    "左侧基底节区见类圆形高密度影，约28×38 mm，CT值约68 HU，周围见低密度水肿带。中线结构居中。",
-    "左侧基底节区脑出血。请结合临床并短期复查。",
-    "左侧基底节区急性脑出血",
-)
 UNMAPPED: Final = ("CT0099", "鼻窦CT平扫")
 """A procedure that a HIS orders and nobody has mapped yet."""
 SENT_BACK: Final = "右上肺尖有一小结节影，请描述大小并建议CT。"

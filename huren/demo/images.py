@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
+from io import BytesIO
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -24,13 +25,17 @@ from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    TwelveLeadECGWaveformStorage,
 )
 from pydicom.valuerep import PersonName as PydicomName
 
-from huren.demo import phantoms
+from huren.demo import hearts, phantoms
 from interfaces.dicom import charset
 from interfaces.dicom.fields import SPECIFIC_CHARACTER_SET, Fields
+from interfaces.dicom.objects import part10
 from interfaces.dicom.uids import new_uid
+from interfaces.ecg.recording import Subject
+from interfaces.ecg.writing import filing_of, write
 from worklist.facts import PersonName
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
@@ -208,7 +213,35 @@ def from_wheel(picked: Picked, modality: str, *names: str) -> Iterator[Dataset]:
         yield ds
 
 
+def ecg(picked: Picked, heart: hearts.Heart) -> Iterator[Dataset]:
+    """One recording of twelve leads and ten seconds (12-Lead ECG IOD, PS3.3 A.34.3)."""
+    uid = new_uid()
+    made = write(hearts.record(heart, picked.at.astimezone(ZONE), _seed(picked)), filing_of(Subject(), uid), uid)
+    head = part10(sop_class=TwelveLeadECGWaveformStorage, sop_instance=uid, transfer_syntax=made.transfer_syntax)
+    ds = dcmread(BytesIO(head + made.dataset))
+    ds.decode()  # its words, before they are written in the cart's character set
+    ds.update(_series(picked, "ECG", 1, "Rest ECG"))
+    del ds.ImageComments
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    yield ds
+
+
 Images = Callable[[Picked], Iterator[Dataset]]
+
+
+def ecg_sinus(picked: Picked) -> Iterator[Dataset]:
+    """A heart with nothing to find."""
+    return ecg(picked, hearts.SINUS)
+
+
+def ecg_fibrillating(picked: Picked) -> Iterator[Dataset]:
+    """Atria that fibrillate."""
+    return ecg(picked, hearts.FIBRILLATING)
+
+
+def ecg_infarct(picked: Picked) -> Iterator[Dataset]:
+    """An infarct of the inferior wall, some hours old."""
+    return ecg(picked, hearts.INFARCT)
 
 
 def ct_head_bleeding(picked: Picked) -> Iterator[Dataset]:

@@ -196,7 +196,7 @@ def _scan(doors: Doors, story: Story, picked: Picked, say: Out) -> None:
 def _comes_home(staff: Staff, story: Story, number: str, his: His | None, say: Out) -> bool:
     """The county reads and signs, and the report reaches the HIS."""
     words = story.words or usual_words(story.procedure)
-    case = staff.report(number, words, READ_WITHIN)
+    case = staff.report(number, story.discipline, words, READ_WITHIN)
     if case is None:
         say(f"{number} was not signed within {READ_WITHIN:.0f} s.")
         return False

@@ -13,8 +13,9 @@ from huren.demo.township import CannotPlay
 
 Out = Callable[[str], object]
 
-READERS: Final = ("reader1", "reader2")
-SENIORS: Final = ("senior1", "senior2")
+READERS: Final = {"imaging": ("reader1", "reader2"), "ecg": ("heart1",)}
+SENIORS: Final = {"imaging": ("senior1", "senior2"), "ecg": ("heart2",)}
+"""Who reads and who signs, by the discipline of their center."""
 DOCTORS: Final = ("doctor1", "doctor2", "doctor3", "village1", "village2")
 LOOK_AGAIN: Final = 0.5  # seconds
 NAMES: Final = {person.login: person.name for person in PEOPLE}
@@ -25,7 +26,8 @@ class Staff:
 
     def __init__(self, url: str, tokens: Mapping[str, str], out: Out) -> None:
         """`url` is the web door's; `tokens` by login, `out` takes a line at a time."""
-        missing = [login for login in (*READERS, *SENIORS, *DOCTORS, "admin") if login not in tokens]
+        people = (login for team in (*READERS.values(), *SENIORS.values()) for login in team)
+        missing = [login for login in (*people, *DOCTORS, "admin") if login not in tokens]
         if missing:
             raise CannotPlay(f"There is no demo token for {', '.join(missing)}.")
         self._apis = {login: Api(url, token) for login, token in tokens.items()}
@@ -42,12 +44,12 @@ class Staff:
         """The way in of one person."""
         return self._apis[login]
 
-    def find(self, accession_number: str) -> dict[str, Any] | None:
-        """The case of an order on the readers' list, signed ones too."""
-        page = self.api("senior1").get("/api/worklist", status="all", q=accession_number)
+    def find(self, accession_number: str, discipline: str) -> dict[str, Any] | None:
+        """The case of an order on the list of those who read its discipline, signed ones too."""
+        page = self.api(SENIORS[discipline][0]).get("/api/worklist", status="all", q=accession_number)
         return next((item for item in page["items"] if item["accession_number"] == accession_number), None)
 
-    def report(self, accession_number: str, words: Words, seconds: float) -> dict[str, Any] | None:
+    def report(self, accession_number: str, discipline: str, words: Words, seconds: float) -> dict[str, Any] | None:
         """Have one case written and signed by two people; None when it is not signed in time.
 
         Where somebody else works on it (another demo, a person at a page), it is left to them.
@@ -55,7 +57,7 @@ class Staff:
         deadline = time.monotonic() + seconds
         waited_for = ""
         while time.monotonic() < deadline:
-            case = self.find(accession_number)
+            case = self.find(accession_number, discipline)
             if case is not None and case["status"] == "unread" and not case["arriving"]:
                 waited_for = self._try(waited_for, self.write, case, words)
             elif case is not None and case["status"] == "in review":
@@ -67,7 +69,7 @@ class Staff:
 
     def write(self, case: Mapping[str, Any], words: Words) -> None:
         """A reader claims, alerts the township where the finding is critical, writes and submits."""
-        login = _one_of(READERS, case)
+        login = _one_of(READERS[case["discipline"]], case)
         api, path = self.api(login), f"/api/readings/{case['id']}"
         api.post(f"{path}/claim")
         self._out(f"{login} claims {_named(case)}")
@@ -80,7 +82,8 @@ class Staff:
 
     def sign(self, case: Mapping[str, Any]) -> None:
         """A senior reader who did not write it claims and signs."""
-        login = _one_of([senior for senior in SENIORS if NAMES[senior] != case["writer"]], case)
+        seniors = SENIORS[case["discipline"]]
+        login = _one_of([senior for senior in seniors if NAMES[senior] != case["writer"]], case)
         api, path = self.api(login), f"/api/readings/{case['id']}"
         api.post(f"{path}/claim")
         issued = api.post(f"{path}/sign")
@@ -128,7 +131,12 @@ class Staff:
         """
         if self.acknowledge():
             return
-        cases = self.api("senior1").get("/api/worklist", limit="200")["items"]
+        cases = [
+            case
+            for discipline, seniors in SENIORS.items()
+            for case in self.api(seniors[0]).get("/api/worklist", discipline=discipline, limit="200")["items"]
+            if case["discipline"] == discipline
+        ]
         free = [case for case in cases if not case["holder_id"] and case["linked"] and not case["arriving"]]
         to_sign = [case for case in free if case["status"] == "in review"]
         to_write = [case for case in free if case["status"] == "unread"]

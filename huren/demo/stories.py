@@ -45,7 +45,7 @@ class Story:
     clinical: str = ""
     priority: Priority = "ROUTINE"
     end: Literal["report", "cancelled", "no order"] = "report"
-    words: Words | None = None  # None: what is usual for the procedure
+    words: Words | None = None  # None: what is usual for the procedure; with a critical result it is an emergency
     images_again: Images | None = None  # sent instead where the case comes again and again, to spare the disk
 
     @property
@@ -57,6 +57,11 @@ class Story:
     def scanner(self) -> Scanner:
         """The modality that examines."""
         return next(scanner for scanner in SCANNERS if scanner.ae_title == self.station)
+
+    @property
+    def discipline(self) -> str:
+        """That of the center which reads it."""
+        return "ecg" if self.scanner.modality == "ECG" else "imaging"
 
     @property
     def doctor(self) -> tuple[str, str]:
@@ -103,6 +108,28 @@ STORIES: Final[Mapping[str, Story]] = {
         ),
         images_again=images.ct_head_bleeding_thick,
     ),
+    "ecg": Story(
+        "A twelve-lead ECG from Qingshi's cart: worklist, recording, numbers, signed report.",
+        *("TS01", "TS01", "TS01ECG", "ECG12", images.ecg_sinus, "体检"),
+    ),
+    "fibrillation": Story(
+        "An ECG from Hexi (UTF-8) with atria that fibrillate.",
+        *("TS02", "TS02", "TS02ECG", "ECG12", images.ecg_fibrillating, "心慌一周"),
+        words=Words(
+            "P波消失，代之以大小、形态、间距不等的f波，RR间期绝对不等。QRS波时限正常。",
+            "心房颤动。（演示）",
+        ),
+    ),
+    "chest-pain": Story(
+        "An ECG of somebody with chest pain, an infarct: read before all others, a critical result.",
+        *("TS02", "TS02", "TS02ECG", "ECG12", images.ecg_infarct, "胸痛一小时，大汗"),
+        priority="STAT",
+        words=Words(
+            "窦性心动过缓。Ⅱ、Ⅲ、aVF导联ST段弓背向上抬高，Ⅰ、aVL及V2、V3导联ST段压低。",
+            "窦性心动过缓；急性下壁ST段抬高型心肌梗死，请立即处理。（演示）",
+            "急性心肌梗死",
+        ),
+    ),
     "cancelled": Story(
         "An order that the HIS cancels before anybody scans.",
         *("TS02", "TS02", "TS02DR", "DRCHEST", images.chest_dr, "体检"),
@@ -123,6 +150,9 @@ OFTEN: Final[Mapping[str, int]] = {
     "lymph-node": 2,
     "mr": 1,
     "critical": 1,
+    "ecg": 7,
+    "fibrillation": 2,
+    "chest-pain": 1,
     "cancelled": 1,
     "no-order": 1,
 }
@@ -135,6 +165,7 @@ _USUAL: Final[Mapping[str, Words]] = {
         "各房室腔大小正常，室壁运动协调。各瓣膜形态及启闭未见明显异常。", "静息状态下心脏结构及功能未见明显异常。"
     ),
     "USNODE": Words("颈部见椭圆形淋巴结，皮髓质分界清，血流呈门型分布。", "颈部淋巴结可见，形态血流未见明显异常。"),
+    "ECG12": Words("窦性心律，P波形态正常，PR间期、QRS时限及QT间期在正常范围，ST-T未见异常。", "正常心电图。"),
     "MRABD": Words("肝内见一类圆形异常信号灶，边界清。胆囊、胰腺、脾脏未见明显异常。", "肝内占位性病变，请结合临床。"),
 }
 

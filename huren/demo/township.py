@@ -17,6 +17,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     MRImageStorage,
+    TwelveLeadECGWaveformStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
 )
@@ -49,6 +50,7 @@ _CONTEXTS: Final[dict[str, tuple[tuple[str, Sequence[str]], ...]]] = {
     "CT": ((CTImageStorage, _NATIVE),),
     "DX": ((DigitalXRayImageStorageForPresentation, _NATIVE),),
     "MR": ((MRImageStorage, _NATIVE),),
+    "ECG": ((TwelveLeadECGWaveformStorage, _NATIVE),),
     "US": (
         (UltrasoundImageStorage, _NATIVE),
         (UltrasoundImageStorage, (JPEG2000Lossless,)),
@@ -183,7 +185,9 @@ def send_images(doors: Doors, scanner: Scanner, picked: Picked, images: Images) 
         for image in images(picked):
             status = association.send_c_store(image)
             _must_be_done("C-STORE", status)
-            del image.PixelData
+            for bulk in ("PixelData", "WaveformSequence"):
+                if bulk in image:
+                    del image[bulk]
             yield image
 
 

@@ -10,8 +10,10 @@ import functools
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from gateway.ecgs import sheet_of
 from gateway.http import Web
@@ -121,23 +123,31 @@ def _tracing(store: ObjectStore, report: SignedReport, store_keys: Mapping[str, 
     """Of an ECG report, the recording that was made last among those that it rests on: on each sheet the same."""
     if report.modality != "ECG":
         return None
-    sheets: list[tuple[str, str, Sheet]] = []
+    sheets: list[tuple[datetime, str, Sheet]] = []
+    zone = ZoneInfo(report.timezone)
     for uid, _digest in report.instances:
         if uid not in store_keys:
             continue
         with suppress(BadInput):  # no recording, or none that can be drawn: it was read on the screen
             sheet = sheet_of(store, store_keys[uid])
-            sheets.append((sheet.recorded_at, uid, sheet))
+            sheets.append((local(sheet.recorded_at, zone), uid, sheet))
     if not sheets:
         return None
-    sheet = max(sheets)[2]
-    made = sheet.recorded_at.replace("T", " ")[:19]
+    made, _uid, sheet = max(sheets, key=lambda one: one[:2])
     words = [ECG_SCALE]
-    if made:
-        words.append(f"记录时间 {made}")
+    if sheet.recorded_at:
+        words.append(f"记录时间 {made:%Y-%m-%d %H:%M:%S}")
     if sheet.left_out:
         words.append(f"未打印的导联 {' '.join(sheet.left_out)}")
     return Tracing(sheet.svg, sheet.width, sheet.height, sheet.labels, "　　".join(words))
+
+
+def local(recorded_at: str, zone: ZoneInfo) -> datetime:
+    """A device's time in `zone`, where it was if the device names none; the earliest of all where it says nothing."""
+    if not recorded_at:
+        return datetime.min.replace(tzinfo=zone)
+    at = datetime.fromisoformat(recorded_at)
+    return at.astimezone(zone) if at.tzinfo else at.replace(tzinfo=zone)
 
 
 def _signer(web: Web, report: SignedReport) -> Signer:

@@ -32,7 +32,7 @@ def context(found: CaseEcgs, shown: Shown, _: Words) -> dict[str, Any]:
     return {
         "ecg_own": [_one(row, shown) for row in found.own],
         "ecg_earlier": [_one(row, shown) for row in found.earlier],
-        "ecg_words": _words(_) if found.own else {},
+        "ecg_words": _words(_) | {"zone": shown.zone.key} if found.own else {},
     }
 
 

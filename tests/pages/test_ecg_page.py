@@ -700,3 +700,13 @@ def test_a_long_strip_is_turned_like_pages(center: Site) -> None:
             expect(seconds).to_have_text(said)
         page.keyboard.press("PageUp")
         expect(seconds).to_have_text("10–20 / 30 s")
+
+
+def test_a_time_in_another_zone_is_shown_in_that_of_the_page(center: Site) -> None:
+    placed = center.world.order("ECG12", patient=center.world.patient("40010", "周立"))
+    cardiology.record(
+        center, placed, ecgs.recording(), lambda ds: setattr(ds, "AcquisitionDateTime", "20260302013000+0000")
+    )
+    with center.visit("heart1") as page:
+        page.goto(f"{center.address}/reading/{center.world.reading_of(placed).id}")
+        expect(page.locator("[data-about]")).to_contain_text("2026-03-02 09:30:00")

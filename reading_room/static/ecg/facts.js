@@ -29,6 +29,12 @@ function item(words) {
   return made;
 }
 
+// When it was recorded: a device that names no zone means its own place's, another one's is changed into that of the page.
+function clock(at, timeZone) {
+  const isAware = /([+-]\d\d:\d\d|Z)$/.test(at);
+  return isAware ? new Date(at).toLocaleString("sv-SE", { timeZone }) : at.replace("T", " ").slice(0, 19);
+}
+
 export class Facts {
   constructor(page, words) {
     this.page = page;
@@ -65,7 +71,7 @@ export class Facts {
     const device = [cart.manufacturer, cart.model, cart.serial_number].filter(Boolean).join(" ");
     this.advise(recording.computed, measurements["heart rate"]);
     this.find("about").replaceChildren(
-      ...(at ? pair(this.words.recorded, at.replace("T", " ").slice(0, 19)) : []), ...(device ? pair(this.words.cart, device) : []),
+      ...(at ? pair(this.words.recorded, clock(at, this.words.zone)) : []), ...(device ? pair(this.words.cart, device) : []),
       ...pair(this.words.rate, `${recording.rhythm.rate} Hz`),
     );
     this.numbers.says(measurements);

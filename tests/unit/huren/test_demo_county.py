@@ -53,9 +53,9 @@ def test_the_seed_plants_a_county_and_gives_everybody_a_password_of_their_own(
     assert not passwords.matches(user.password_hash, made["reader1"])
     levels = [place.level for place in database.read(lambda s: administration.institutions(s, HUREN))]
     assert sorted(levels) == ["county", "township", "township", "township", "village", "village"]
-    (center,) = database.read(lambda s: administration.centers(s, HUREN))
-    assert center.two_people
-    assert len(center.on_duty) == 2
+    centers = {center.discipline: center for center in database.read(lambda s: administration.centers(s, HUREN))}
+    assert {name: len(center.on_duty) for name, center in centers.items()} == {"imaging": 2, "ecg": 1}
+    assert all(center.two_people for center in centers.values())
 
 
 def test_a_second_run_changes_nothing(database: Database, tmp_path: Path) -> None:

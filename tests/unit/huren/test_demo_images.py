@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage
 from pynetdicom.dsutils import decode, encode
 
-from huren.demo import images, phantoms
+from huren.demo import hearts, images, phantoms
 from interfaces.dicom.objects import read_object
 from interfaces.dicom.worklist import asked_keys, write_worklist_item
+from interfaces.ecg.recording import TWELVE
+from interfaces.ecg.waveforms import read
 from worklist.facts import ObjectFacts, PatientFacts, PersonName, WorklistItem
 
 AT = datetime(2026, 3, 1, 17, 30, tzinfo=UTC)  # the second of March in China
@@ -160,3 +162,30 @@ def test_a_typed_in_identity_names_no_order() -> None:
 
     assert found.patient_name == PersonName("李四", "Li^Si")
     assert (found.patient_id, found.issuer, found.accession_number, found.requests) == ("99", "", "", ())
+
+
+@pytest.mark.parametrize("heart", [hearts.SINUS, hearts.FIBRILLATING, hearts.INFARCT])
+@pytest.mark.parametrize("character_set", ["GB18030", "UTF-8"])
+def test_an_ecg_is_read_again_as_it_was_made(heart: hearts.Heart, character_set: str) -> None:
+    (ds,) = images.ecg(picked(character_set), heart)
+    found = facts(ds)
+    assert (found.modality, found.patient_name, found.accession_number) == ("ECG", NAME, "H260302000001")
+    assert found.sop_class_uid == TwelveLeadECGWaveformStorage
+
+    again = read(decode(BytesIO(on_the_wire(ds)), False, True))
+    assert again.rhythm.names == TWELVE
+    assert (again.rhythm.rate, again.rhythm.seconds) == (500, 10)
+    assert again.statements == heart.statements
+    assert again.beat is not None
+    assert again.measurements["heart rate"] == pytest.approx(heart.rate, rel=0.08)
+    assert ("PR interval" in again.measurements) == heart.is_sinus
+    assert 360 < again.measurements["QTc interval"] < 450
+
+
+def test_an_infarct_lifts_the_inferior_leads_by_more_than_a_millimetre() -> None:
+    (ds,) = images.ecg(picked(), hearts.INFARCT)
+    beat = read(decode(BytesIO(on_the_wire(ds)), False, True)).beat
+    assert beat is not None
+    height = {lead.name: lead.microvolts()[round(0.5 * 500)] for lead in beat.leads}  # 100 ms after the R
+    assert all(height[name] > 150 for name in ("II", "III", "aVF"))
+    assert all(height[name] < -50 for name in ("I", "aVL", "V2"))

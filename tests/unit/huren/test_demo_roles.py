@@ -201,13 +201,15 @@ def case(**other: Any) -> dict[str, Any]:
         "patient": {"name": "王小东"},
         "procedure": "头颅CT平扫",
         "priority": "STAT",
+        "discipline": "imaging",
     }
     return line | other
 
 
 def staff_with(url: str) -> Staff:
     """Everybody, each with a token that says their login."""
-    return Staff(url, {login: login for login in (*READERS, *SENIORS, *DOCTORS, "admin")}, lambda _line: None)
+    teams = (*READERS.values(), *SENIORS.values(), DOCTORS, ("admin",))
+    return Staff(url, {login: login for team in teams for login in team}, lambda _line: None)
 
 
 def script_with(*cases: dict[str, Any]) -> dict[str, tuple[int, str]]:
