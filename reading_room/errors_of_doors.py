@@ -208,6 +208,7 @@ DOORS: Final[dict[str, str]] = {
     "no_objects": N_("The request holds no objects."),
     "too_many_objects": N_("The request holds more than {most} objects."),
     "other_study": N_("The object belongs to another study than the address says."),
+    "search_wants_form": N_("The parameters of a search are sent as application/x-www-form-urlencoded."),
     "stow_wants_multipart": N_("Objects are taken as multipart/related only."),
     "stow_wants_objects": N_("Only whole objects (application/dicom) are taken, no separate metadata and bulk data."),
     "unknown_character_set": N_("The character set {character_set} is not known."),

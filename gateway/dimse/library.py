@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 def end_waiting(event: Event) -> None:
     """End the thread that still waits for the request of a connection which is gone: it takes None for no request."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)
+        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # its reader takes None, its types do not
 
 
 def abort_on_noise(association: Association) -> None:

@@ -16,7 +16,7 @@ from interfaces.fhir.elements import Resource
 
 BASE: Final = "/fhir"
 FORMAT: Final = "_format"
-_FORMATS: Final = frozenset({"json", JSON, FHIR_JSON, FHIR_JSON.replace("+", " ")})  # a "+" may arrive as a space
+FORMATS: Final = frozenset({"json", JSON, FHIR_JSON, FHIR_JSON.replace("+", " ")})  # a "+" may arrive as a space
 
 
 def is_fhir(request: Request) -> bool:
@@ -35,7 +35,7 @@ def media_type(request: Request) -> str:
     asked = request.query_params.get(FORMAT)
     if asked is None:
         return choose(request, FHIR_JSON, JSON)
-    if asked not in _FORMATS:
+    if asked not in FORMATS:
         raise NotAcceptable("nothing_acceptable", offered=FHIR_JSON)
     return FHIR_JSON
 

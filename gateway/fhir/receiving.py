@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
+from gateway.fhir import operations
 from gateway.fhir.answers import BASE, media_type
 from gateway.http import Acting, Web, address_of, web_of
 from interfaces.fhir.bundles import outcome as outcome_of
@@ -42,7 +43,7 @@ def _handing_in(by: Acting) -> Actor:
     return by
 
 
-@router.post(BASE, response_class=Response)
+@router.post(BASE, response_class=Response, openapi_extra=operations.handing_in())
 async def receive(request: Request, by: Annotated[Actor, Depends(_handing_in)]) -> Response:
     """Take a Bundle of results, all or none; answered with a transaction-response or an OperationOutcome."""
     form = media_type(request)

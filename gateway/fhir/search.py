@@ -25,7 +25,7 @@ COUNT: Final = "_count"
 INCLUDES: Final = {"_include": "includes", "_revinclude": "reverse_includes"}
 MEANS_NOTHING: Final = frozenset({FORMAT, "_pretty", "lang"})
 BATCHES: Final = 20  # pages of records that one request looks into for resources that meet the rest
-_CURSOR: Final = re.compile(r"([0-9A-Za-z]{1,40})(?:\.(\d{1,4}))?", re.ASCII)
+PLACE: Final = re.compile(r"([0-9A-Za-z]{1,40})(?:\.(\d{1,4}))?", re.ASCII)
 
 Looked = tuple[str, str, str]
 """(thing, id, patient id) of what somebody was given."""
@@ -129,7 +129,7 @@ def _walk(ask: Asking, asked: Asked) -> Iterator[tuple[str, Any, Resource | None
 
 
 def _criterion(asked: Asked, name: str, text: str, ask: Asking, *, lenient: bool) -> None:
-    known = asked.kind.parameters.get(name.replace(":Patient", "", 1))
+    known = asked.kind.parameters.get(name)
     if known is None:
         if lenient:
             return
@@ -155,7 +155,7 @@ def _count(text: str) -> int:
 
 
 def _place(text: str) -> tuple[str, int]:
-    match = _CURSOR.fullmatch(text)
+    match = PLACE.fullmatch(text)
     if match is None:
         raise BadInput("query_value_wrong", key=CURSOR)
     return match[1], int(match[2] or 0)

@@ -107,12 +107,24 @@ def _modality(_name: str, value: str, _ask: Asker) -> Sequence[Sought]:
 
 
 _ID_ITSELF: Final = Parameter("token", "Our id of it.", "id", _id)
-_OF_PATIENT: Final = {
-    "patient": Parameter("reference", "Whose it is: Patient/ID.", "patient", _refers("Patient")),
-    "subject": Parameter("reference", "As patient.", "patient", _refers("Patient")),
-    "patient.identifier": Parameter("token", "A number of the patient: system|value.", "patient number", _number),
-    "subject.identifier": Parameter("token", "As patient.identifier.", "patient number", _number),
-}
+_PATIENT: Final = Parameter("reference", "Whose it is: Patient/ID.", "patient", _refers("Patient"))
+_NUMBER: Final = Parameter("token", "A number of the patient: system|value.", "patient number", _number)
+
+
+def _of_patient(*names: str) -> dict[str, Parameter]:
+    return {
+        f"{name}{part}": parameter
+        for name in names
+        for part, parameter in (
+            ("", _PATIENT),
+            (":Patient", _PATIENT),
+            (".identifier", _NUMBER),
+            (":Patient.identifier", _NUMBER),
+        )
+    }
+
+
+_OF_PATIENT: Final = _of_patient("patient", "subject")
 _ISSUED: Final = Parameter("date", "When the version was signed.", "issued", _span)
 _BASED_ON: Final = Parameter("reference", "The order: ServiceRequest/ID.", "order", _refers("ServiceRequest"))
 
@@ -201,7 +213,7 @@ PROVENANCE: Final[dict[str, Parameter]] = {
         "made of",
         _refers("DocumentReference", "DiagnosticReport"),
     ),
-    **{name: parameter for name, parameter in _OF_PATIENT.items() if name.startswith("patient")},
+    **_of_patient("patient"),
     "recorded": _ISSUED,
     "_lastUpdated": _ISSUED,
 }

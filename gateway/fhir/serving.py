@@ -9,7 +9,8 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
-from gateway.fhir import search
+from gateway.dicomweb.answers import WrongMediaType
+from gateway.fhir import operations, search
 from gateway.fhir.answers import BASE, answer, media_type
 from gateway.fhir.asking import Asking, Looking, asking
 from gateway.fhir.kinds import KINDS, Kind
@@ -26,7 +27,7 @@ SINCE: Final = "2026-11-23"
 router = APIRouter(include_in_schema=False)
 
 
-@router.get(f"{BASE}/metadata")
+@router.get(f"{BASE}/metadata", openapi_extra=operations.metadata())
 async def metadata(request: Request) -> Response:
     """What is served. Anybody may ask: it says nothing of anybody."""
     form = media_type(request)
@@ -49,7 +50,7 @@ def _searching(kind: Kind) -> Callable[..., Awaitable[Response]]:
         form = media_type(request)
         items = list(request.query_params.multi_items())
         if request.method == "POST":
-            items += [(name, value) for name, value in (await request.form()).multi_items() if isinstance(value, str)]
+            items += await _form(request)
         lenient = "handling=lenient" in request.headers.get("prefer", "").replace(" ", "")
         return await answer(request, await asyncio.to_thread(_found, request, by, kind, items, lenient=lenient), form)
 
@@ -66,11 +67,23 @@ def _reading(kind: Kind) -> Callable[..., Awaitable[Response]]:
 
 
 for _kind in KINDS.values():
-    router.add_api_route(f"{BASE}/{_kind.name}", _searching(_kind), methods=["GET"], response_class=Response)
-    router.add_api_route(f"{BASE}/{_kind.name}/_search", _searching(_kind), methods=["POST"], response_class=Response)
-    router.add_api_route(
-        f"{BASE}/{_kind.name}/{{{_kind.place}}}", _reading(_kind), methods=["GET"], response_class=Response
-    )
+    for _path, _method, _endpoint, _extra in (
+        ("", "GET", _searching(_kind), operations.searching(_kind)),
+        ("/_search", "POST", _searching(_kind), operations.posting_search(_kind)),
+        (f"/{{{_kind.place}}}", "GET", _reading(_kind), operations.reading(_kind)),
+    ):
+        router.add_api_route(
+            f"{BASE}/{_kind.name}{_path}", _endpoint, methods=[_method], response_class=Response, openapi_extra=_extra
+        )
+
+
+async def _form(request: Request) -> list[tuple[str, str]]:
+    """The parameters in a body (R4 3.1.1.1.1). Of another type, a filter would be passed over."""
+    if not request.headers.get("content-type", "").lower().startswith(operations.FORM):
+        if await request.body():
+            raise WrongMediaType("search_wants_form")
+        return []
+    return [(name, value) for name, value in (await request.form()).multi_items() if isinstance(value, str)]
 
 
 def _found(request: Request, by: Actor, kind: Kind, items: Sequence[tuple[str, str]], *, lenient: bool) -> bytes:

@@ -49,7 +49,8 @@ from worklist.actions.keeping import note_export
 from worklist.database import Database
 from worklist.errors import BadInput, Broken, HurenError
 from worklist.queries import exporting
-from worklist.queries.exporting import FileOut, StudyOut, Table
+from worklist.queries.exporting import FileOut, StudyOut
+from worklist.queries.exporting_scope import Table
 
 Tell = Callable[[str], None]
 A = TypeVar("A")

@@ -48,8 +48,10 @@ FILES: Final[dict[str, tuple[str, str]]] = {
         "dicom/ 中部分对象的原始文件：心电车写出的文件（以 SOP Instance UID 命名），以及人员上传的图片和文书。",
     ),
     "messages/YYYY-MM/SEQ.hl7": (
-        "An HL7 v2 message as it came or went, byte for byte; SEQ.answer.hl7 is what was answered.",
-        "收到或发出的 HL7 v2 消息原始字节；SEQ.answer.hl7 为应答。",
+        "A message as it came or went, byte for byte; SEQ.answer.hl7 is what was answered. HL7 v2; with regional "
+        "platforms a FHIR Bundle (JSON) or a WS/T 500 document (XML): register/messages says which kind.",
+        "收到或发出的消息原始字节；SEQ.answer.hl7 为应答。一般为 HL7 v2；与区域平台之间为 FHIR Bundle（JSON）"
+        "或 WS/T 500 文档（XML），类型见 register/messages。",
     ),
     "set-aside/ID/": (
         "Bytes that came in and could not be used; the reason is in register/set_aside.",
@@ -95,10 +97,6 @@ TABLES_SAID: Final[dict[str, tuple[str, str]]] = {
     "report_prints": ("Who printed a version.", "打印记录。"),
     "critical_results": ("Critical results and how they were answered.", "危急值及其处理过程。"),
     "outside_results": ("Results of other systems, as they were sent.", "外部系统发来的结果。"),
-    "recognitions": (
-        "Existing results offered instead of a new examination, and the answers.",
-        "检查前推荐互认的已有结果及答复。",
-    ),
     "deliveries": ("Reports and order states on their way to hospital systems.", "向医院系统发送的报告与申请状态。"),
     "messages": ("HL7 messages; their bytes are in messages/.", "HL7 消息；原始字节在 messages/。"),
     "set_aside": ("What could not be used, and what became of it.", "搁置的内容及处理结果。"),
@@ -110,6 +108,44 @@ TABLES_SAID: Final[dict[str, tuple[str, str]]] = {
         "审计记录及链。digest = SHA-256（前一环的 digest + 本行 JSON：seq、at、actor、actor_id、action、thing、"
         "thing_id、institution_id、patient_id、address、why、detail；键排序，无空格，UTF-8）。只导出一家机构时链不连续。",
     ),
+    "recognition_rules": (
+        "Every version of the rules of mutual recognition, whole. Before the first one the starter rules (0) counted.",
+        "互认规则的每个版本，全文。第一个版本之前适用初始规则（版本号 0）。",
+    ),
+    "qualifications": ("Quality assessments that an institution passed.", "机构通过的质量评价。"),
+    "recognitions": (
+        "Existing results offered instead of a new examination, the verdict then, the answers, managers' questions "
+        "about refusals and the replies.",
+        "检查前推荐互认的已有结果、当时的判定、答复，以及管理者对不予互认的质询与回复。",
+    ),
+    "tariffs": ("What an examination costs in a region from a day on.", "各地区自某日起的检查价格。"),
+    "reading_studies": ("Which studies a reading covers.", "诊断任务与检查的对应。"),
+    "submissions": (
+        "What a draft said each time it changed hands: submitted, sent back, signed.",
+        "报告草稿每次转手时的内容：提交、退回、签发。",
+    ),
+    "case_returns": ("Cases that were returned to their township, and its answers.", "退回基层的病例及其答复。"),
+    "late_images": ("Images that came after a version was issued.", "报告签发后才到达的影像。"),
+    "reports_given": ("Reports that were handed to the patient or another.", "报告发放记录。"),
+    "shares": ("Links that opened results to somebody without an account.", "对外分享结果的链接。"),
+    "patient_merges": ("Rows of patients that were joined, and parted again.", "患者记录的合并、关联与撤销。"),
+    "match_suggestions": ("Patients who may be one person, and what was decided.", "疑似同一人的提示及处理。"),
+    "visits": ("Stays and visits as hospital systems tell them.", "医院系统发来的就诊。"),
+    "break_glass": ("Emergency openings of patients, and auditors' judgements.", "紧急访问及审计评判。"),
+    "uploads": ("What people handed in from a browser.", "网页上传。"),
+    "upload_files": ("Each file of that, and what became of it.", "上传的每个文件及结果。"),
+    "centers": ("Diagnostic centers.", "诊断中心。"),
+    "roles": ("Who may do what.", "人员角色。"),
+    "shifts": ("The rota.", "排班。"),
+    "absences": ("When people are away.", "请假。"),
+    "calendar_days": ("Days on which a center's hours differ from its week.", "诊断中心的特殊工作日与假日。"),
+    "report_templates": ("Prepared reports of centers.", "报告模板。"),
+    "phrases": ("Pieces of text of centers and people.", "常用短语。"),
+    "critical_items": ("Lists of what counts as critical.", "危急值目录。"),
+    "procedures": ("The catalogue.", "检查项目目录。"),
+    "code_mappings": ("What senders' codes mean.", "发送方代码对照。"),
+    "route_versions": ("Versions of the route rules.", "路由规则的版本。"),
+    "routes": ("Route rules of each version.", "各版本的路由规则。"),
 }
 
 COLUMNS: Final[dict[str, tuple[str, str]]] = {
@@ -125,7 +161,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "address": ("address", "地址"),
     "login": ("login name", "登录名"),
     "institution": ("code of the institution", "机构代码"),
-    "enabled": ("whether the person may sign in", "是否启用"),
+    "enabled": ("in use; of people: whether they may sign in", "是否启用"),
     "created_at": ("made at", "建立时间"),
     "person_id": ("rows with the same value are one person", "相同值为同一个人"),
     "merged_into_id": ("the patient that this one was merged into", "合并到的患者"),
@@ -193,7 +229,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "token": ("TimeStampToken, DER in base64", "TimeStampToken（DER，base64）"),
     "version_id": ("key in reports", "报告版本（reports.id）"),
     "received_at": ("received at", "接收时间"),
-    "center_id": ("the center that read it", "诊断中心"),
+    "center_id": ("key in centers; of a reading: who read it", "诊断中心（centers.id）"),
     "ready_at": ("ready to be read at", "可诊断时间"),
     "signed_at": ("signed at", "签发时间"),
     "turnaround_minutes": ("minutes from ready to signed", "从可诊断到签发的分钟数"),
@@ -267,10 +303,149 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "detail": ("details, as JSON", "细节（JSON）"),
     "link ": ("number of the link of the chain", "链环序号"),
     "digest": ("the link's digest", "链环摘要"),
+    "rules_number": ("version of the rules that judged it; 0: the starter rules", "判定所用规则版本；0 为初始规则"),
+    "effective_from": ("counts from", "生效时间"),
+    "rules": ("the rules, as JSON", "规则全文（JSON）"),
+    "note": ("remark", "备注"),
+    "made_by ": ("who made it", "建立人"),
+    "made_at": ("made at", "建立时间"),
+    "mark": ("mark as it is printed: 全国HR, 鄂HR", "互认标识：全国HR、鄂HR 等"),
+    "region": (
+        "where it counts: the beginning of a GB/T 2260 code; empty: everywhere",
+        "适用地区：行政区划代码（GB/T 2260）的开头；空为全部",
+    ),
+    "valid_from": ("first day, YYYYMMDD", "开始日期 YYYYMMDD"),
+    "valid_to": ("last day, YYYYMMDD; empty: none", "结束日期 YYYYMMDD；空为长期"),
+    "changed_by": ("who changed it last", "最后修改人"),
+    "changed_at": ("last changed at", "最后修改时间"),
+    "procedure": ("code in procedures", "检查项目（procedures.code）"),
+    "result_order_id": ("order of the result that was offered (orders.id)", "被推荐结果的申请单（orders.id）"),
+    "result_institution": ("code of the institution that it was made for", "被推荐结果的机构代码"),
+    "duty": ("must or may be recognised", "应当或可以互认"),
+    "marks": ("its marks of recognition, as JSON", "互认标识（JSON）"),
+    "because": ("steps of the verdict, as JSON", "判定依据（JSON）"),
+    "shift_duty": ("reading, review, first call, second call", "诊断、审核、一线、二线"),
+    "offered_to": ("who was asked", "被推荐人"),
+    "challenged_by": ("who asked about the refusal", "质询人"),
+    "replied_by": ("who replied", "答复人"),
+    "examination_fen": ("the examination without the reading, in fen", "检查费（分），不含诊断"),
+    "reading_fen": ("the reading, in fen", "诊断费（分）"),
+    "revision": ("how often it had been written", "修改次数"),
+    "measurements": ("numbers of an ECG, as JSON", "心电测量值（JSON）"),
+    "remark": ("remark", "意见"),
+    "faults": ("what the system itself found, as JSON", "系统发现的问题（JSON）"),
+    "answer": ("the answer", "答复"),
+    "settled_at": ("decided at", "处理时间"),
+    "settled_by": ("who decided", "处理人"),
+    "to": ("to whom; empty: the patient", "交给谁；空为患者本人"),
+    "holder": ("for whom; empty: the patient", "分享对象；空为患者本人"),
+    "until": ("until", "截止时间"),
+    "ended_at": ("closed at", "关闭时间"),
+    "survivor_id": ("the patient that stays (patients.id)", "保留的患者（patients.id）"),
+    "retired_id": ("the other one (patients.id)", "被合并的患者（patients.id）"),
+    "undone_at": ("undone at", "撤销时间"),
+    "undone_by": ("who undid it", "撤销人"),
+    "undone_why": ("why it was undone", "撤销原因"),
+    "first_id": ("one of the two (patients.id)", "患者一（patients.id）"),
+    "second_id": ("the other one (patients.id)", "患者二（patients.id）"),
+    "reasons": ("what agrees and what does not, as JSON", "相符与不符之处（JSON）"),
+    "doctor": ("doctor", "医生"),
+    "visit_closed_at": ("ended, as sent (HL7 TS)", "结束时间（原样）"),
+    "opened_at": ("began, as sent (HL7 TS)", "开始时间（原样）"),
+    "person": ("login name in people", "人员（people.login）"),
+    "judged_by": ("who judged it", "评判人"),
+    "judged_at": ("judged at", "评判时间"),
+    "judgement": ("justified or not", "是否正当"),
+    "origin": ("own equipment, other hospital", "来源：本院设备、外院"),
+    "examined_at": ("examined at, as the person says", "检查时间（由上传人填写）"),
+    "finished_at": ("finished at", "完成时间"),
+    "upload_id": ("key in uploads", "上传（uploads.id）"),
+    "place": ("in this order", "顺序"),
+    "discipline": ("imaging, ecg, laboratory, pathology", "专业"),
+    "name_en": ("English name", "英文名称"),
+    "working_hours": (
+        "hours of each day, Monday first, as JSON; empty: round the clock",
+        "每周工作时间（JSON）；空为全天",
+    ),
+    "role": ("role", "角色"),
+    "starts_at": ("begins at", "开始时间"),
+    "ends_at": ("ends at", "结束时间"),
+    "date": ("day, YYYYMMDD local", "日期（当地）"),
+    "hours": ("its hours, as JSON; empty: closed", "工作时间（JSON）；空为休息"),
+    "shortcut": ("letters that bring it", "快捷码"),
+    "is_normal": ("taken for nothing found", "是否为未见异常模板"),
+    "fields": ("fields to fill in, as JSON", "填写项（JSON）"),
+    "title": ("title", "标题"),
+    "field": ("where it goes: findings, impression; empty: anywhere", "用于所见或诊断；空为任意"),
+    "tier": ("critical, major", "级别"),
+    "measurement": ("number of a device that makes one suspect it", "用于提示的设备测量值"),
+    "below": ("suspected below", "低于此值提示"),
+    "from_on": ("suspected from", "达到此值提示"),
+    "limits": ("minutes until a report is due, by priority, as JSON", "报告时限（分钟，按优先级，JSON）"),
+    "table_id": ("key in route_versions", "规则版本（route_versions.id）"),
+    "conditions": ("which cases it takes, as JSON", "适用条件（JSON）"),
+    "group_id": ("the reader group", "阅片组"),
 }
 """What each column means, by its name; one name means one thing in every table, but for those in `OTHERWISE`."""
 
-OTHERWISE: Final[dict[tuple[str, str], str]] = {("audit", "link"): "link "}
+OTHERWISE: Final[dict[tuple[str, str], str]] = {
+    ("audit", "link"): "link ",
+    **{
+        (table, "made_by"): "made_by "
+        for table in (
+            "recognition_rules",
+            "shares",
+            "shifts",
+            "absences",
+            "code_mappings",
+            "route_versions",
+        )
+    },
+    ("visits", "closed_at"): "visit_closed_at",
+    ("shifts", "duty"): "shift_duty",
+}
+
+LEFT_OUT: Final[tuple[tuple[tuple[str, ...], tuple[str, str]], ...]] = (
+    (
+        ("web_session", "sign_in_failure", "api_token"),
+        ("Ways in: sessions, tokens, failed sign-ins.", "登录凭据：会话、令牌、登录失败。"),
+    ),
+    (
+        ("saved_view", "user_setting", "notice_wish"),
+        ("What people set for themselves on the pages.", "个人的页面设置。"),
+    ),
+    (
+        ("notice", "notice_sending"),
+        ("News that was shown or sent: what it was about is in the register.", "通知：其内容均在登记表中。"),
+    ),
+    (
+        (
+            *("device", "device_address", "device_certificate", "device_institution", "endpoint", "notice_channel"),
+            *("reader_group", "user_group", "on_duty", "archive"),
+        ),
+        (
+            "How this installation was set up: devices, connections, groups, who is called. Names of devices and "
+            "endpoints stand beside what they sent and got; every change is in audit.",
+            "本系统的配置：设备、连接、分组、值守名单。设备与端点名称见相应记录；每次更改见 audit。",
+        ),
+    ),
+    (
+        ("series", "original", "audit_seal"),
+        ("Parts of objects, of originals/ and of audit.", "已包含在 objects、originals/ 和 audit 中。"),
+    ),
+    (
+        (
+            *("outbox", "counter", "installation", "order_once", "partial_file", "commitment", "refused_caller"),
+            *("procedure_step", "procedure_step_study", "archival", "archive_copy", "released_object"),
+        ),
+        (
+            "How work was kept going: jobs, counters, half files, what devices reported of themselves, copies in an "
+            "archive. What came of it is in the register.",
+            "运行过程：作业、计数、未传完的文件、设备自报的步骤、归档副本。其结果均在登记表中。",
+        ),
+    ),
+)
+"""Tables that are not taken out, and why; a test holds that every table is here or in the register."""
 
 
 def readme(language: Language) -> str:
@@ -285,6 +460,9 @@ def readme(language: Language) -> str:
         for column in table.columns:
             lines.append(f"    {column:22} {COLUMNS[OTHERWISE.get((table.name, column), column)][which]}")
         lines.append("")
+    lines += [NOT_IN_IT[which], ""]
+    for tables, said in LEFT_OUT:
+        lines += [", ".join(tables), f"    {said[which]}"]
     return "\n".join(lines)
 
 
@@ -304,3 +482,4 @@ HEAD: Final = (
     ),
 )
 REGISTER: Final = ("The register", "登记表")
+NOT_IN_IT: Final = ("Tables of the database that are not in it, and why", "未导出的数据表及原因")

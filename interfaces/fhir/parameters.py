@@ -14,7 +14,7 @@ from worklist.facts import DaySpan, Number, Span
 LONGEST: Final = 1000  # characters of one parameter
 MOST: Final = 50  # values of one parameter
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_DATE: Final = re.compile(
+DATE: Final = re.compile(
     r"(eq|ge|gt|le|lt|sa|eb)?(\d{4})(?:-(\d{2})(?:-(\d{2})"
     r"(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?(Z|[+-]\d{2}:\d{2})?)?)?)?",
     re.ASCII,
@@ -151,7 +151,7 @@ def _da(day: date) -> str:
 
 def _stretch(name: str, value: str, zone: tzinfo) -> tuple[str, datetime, datetime]:
     """(prefix, beginning, end) of what a date of any precision covers."""
-    match = _DATE.fullmatch(plain(value).replace(" ", "+"))  # a "+" that was not escaped arrives as a space
+    match = DATE.fullmatch(plain(value).replace(" ", "+"))  # a "+" that was not escaped arrives as a space
     if match is None:
         raise BadInput("query_value_wrong", key=name)
     prefix, year, month, day, hour, minute, second, part, said_zone = match.groups()

@@ -50,7 +50,7 @@ def section_page(request: Request, web: Served, actor: Acting, name: str) -> Res
         section=section,
         menu=menu(view),
         heads=[view.words(labels.get(column, column)) for column in section.columns],
-        rows=[(row.id, [_cell(view, row, column) for column in section.columns]) for row in rows],
+        rows=[(row.id, [_cell(view, section, row, column) for column in section.columns]) for row in rows],
     )
 
 
@@ -67,25 +67,18 @@ def edit_page(request: Request, web: Served, actor: Acting, name: str, thing_id:
     """The form of one thing."""
     actor.require("PACS admin")
     section = _section(name)
-    rows = web.database.read(lambda session: section.rows(session, actor))
-    row = next((r for r in rows if r.id == thing_id), None)
-    if row is None:
-        raise NotFound("page_not_found")
-    values = {f.name: getattr(row, f.name) for f in section.fields if f.kind != "secret"}
-    return _form(View(request, actor), web, actor, section, thing_id, values)
+    row = _row(web, actor, section, thing_id)
+    return _form(View(request, actor), web, actor, section, thing_id, _held(section, row), row)
 
 
 @router.post("/admin/endpoints/{thing_id}/reach")
 def reach_endpoint(request: Request, web: Served, actor: Acting, thing_id: str) -> Response:
     """Does anything listen there? The answer stands above the endpoint's form."""
     actor.require("PACS admin")
-    row = next((r for r in web.database.read(lambda s: held.endpoints(s, actor)) if r.id == thing_id), None)
-    if row is None:
-        raise NotFound("no_such_endpoint")
-    found = listens(row.host, row.port, tls=row.tls, certificates=row.trusted, identity=web.identity)
     section = SECTIONS["endpoints"]
-    values = {f.name: getattr(row, f.name) for f in section.fields if f.kind != "secret"}
-    return _form(View(request, actor), web, actor, section, thing_id, values, reached=found)
+    row = _row(web, actor, section, thing_id)
+    found = listens(row.host, row.port, tls=row.tls, certificates=row.trusted, identity=web.identity)
+    return _form(View(request, actor), web, actor, section, thing_id, _held(section, row), row, reached=found)
 
 
 @router.post("/admin/{name}/{thing_id}")
@@ -94,22 +87,23 @@ def save_thing(request: Request, web: Served, actor: Acting, name: str, thing_id
     actor.require("PACS admin")
     section = _section(name)
     now = web.clock()
+    row = None if thing_id == "new" else _row(web, actor, section, thing_id)
+    # Only what the form shows: a flag that is not in it would be read as false.
+    fields = [f for f in section.fields_of(typed["kind"] if row is None else _kind(row)) if row is None or not f.fixed]
     try:
-        is_new = thing_id == "new"
-        values = {spec.name: read_field(spec, typed) for spec in section.fields if is_new or not spec.fixed}
+        values = {spec.name: read_field(spec, typed) for spec in fields}
         if "token" in values:
             values["secret"] = seal_token(web.seals, values.pop("token"))
 
         def keep(session: Session) -> None:
-            section.save(session, actor, values, now, None if is_new else thing_id)
+            section.save(session, actor, values, now, None if row is None else thing_id)
 
         web.database.write(keep)
     except HurenError as error:
         view = View(request, actor)
         status, words = refusal(view, error)
-        return _form(
-            view, web, actor, section, thing_id, typed_values(section.fields, typed), status=status, error=words
-        )
+        shown = ({} if row is None else _held(section, row)) | typed_values(fields, typed)
+        return _form(view, web, actor, section, thing_id, shown, row, status=status, error=words)
     return go_on(f"/admin/{name}", "saved")
 
 
@@ -117,6 +111,23 @@ def _section(name: str) -> Section:
     if name not in SECTIONS:
         raise NotFound("page_not_found")
     return SECTIONS[name]
+
+
+def _row(web: Web, actor: Actor, section: Section, thing_id: str) -> Any:
+    row = next((r for r in web.database.read(lambda s: section.rows(s, actor)) if r.id == thing_id), None)
+    if row is None:
+        raise NotFound("page_not_found")
+    return row
+
+
+def _kind(row: Any) -> str:
+    """Empty where things of this section have no kinds."""
+    return getattr(row, "kind", "")
+
+
+def _held(section: Section, row: Any) -> dict[str, Any]:
+    """What the form of a thing shows."""
+    return {f.name: getattr(row, f.name) for f in section.fields_of(_kind(row)) if f.kind != "secret"}
 
 
 def options_of(session: Session, actor: Actor, view: View) -> Options:
@@ -137,11 +148,14 @@ def _form(
     section: Section,
     thing_id: str,
     values: Mapping[str, Any],
+    row: Any = None,
     *,
     status: int = 200,
     error: str = "",
     reached: Reached | None = None,
 ) -> Response:
+    # The form of a new thing holds the fields of all kinds, and shows those of the kind that is chosen.
+    fields = section.fields if row is None else section.fields_of(_kind(row))
     options = web.database.read(lambda session: options_of(session, actor, view))
     return view.page(
         "admin/form.html",
@@ -149,16 +163,18 @@ def _form(
         error=error,
         section=section,
         menu=menu(view),
-        fields=shown_fields(view, section.fields, options, values, is_new=thing_id == "new"),
+        fields=shown_fields(view, fields, options, values, is_new=row is None),
         thing_id=thing_id,
         priorities=PRIORITIES,
         reached=reached,
     )
 
 
-def _cell(view: View, row: Any, column: str) -> tuple[str, str]:
+def _cell(view: View, section: Section, row: Any, column: str) -> tuple[str, str]:
     """(kind, text) of one cell of the list."""
     _ = view.words
+    if any(f.name == column and f not in section.fields_of(_kind(row)) for f in section.fields):
+        return "text", ""
     value = getattr(row, column)
     if isinstance(value, bool):
         return "flag", "1" if value else ""

@@ -43,6 +43,7 @@ class Field:
     hint: str = ""
     choices: Callable[[Options], Choices] | None = None
     fixed: bool = False  # cannot be changed once the thing is there
+    only: tuple[str, ...] = ()  # kinds of the thing for which it counts; empty: all
     nth: str = N_("Person %(number)s")  # of an ordered choice
     columns: tuple[Field, ...] = ()  # of rows: texts and choices
     wide: int = 1  # of a column, beside the others
@@ -85,6 +86,7 @@ def shown_fields(
             "choices": f.choices(options) if f.choices else [],
             "value": shown(f, values.get(f.name)),
             "fixed": f.fixed and not is_new,
+            "only": f.only,
             "nth": f.nth,
             "columns": [
                 {

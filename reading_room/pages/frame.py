@@ -7,7 +7,7 @@ render. A page's polled part carries a mark of what it shows, so that a poll wit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -90,8 +90,13 @@ async def _typed(request: Request) -> Form:
         ``field_wrong`` for NUL, lone surrogates, files, and fields that are too long.
     """
     sent: FormData = await request.form(max_files=0, max_fields=500)
+    return read_form(sent.multi_items())
+
+
+def read_form(sent: Iterable[tuple[str, object]]) -> Form:
+    """The fields of a form; raises as `Typed` does."""
     values: dict[str, list[str]] = {}
-    for name, value in sent.multi_items():
+    for name, value in sent:
         if not isinstance(value, str) or len(value) > LONGEST or "\x00" in value or _has_surrogates(value):
             raise BadInput("field_wrong", field=name[:40])
         values.setdefault(name, []).append(value.replace("\r\n", "\n").replace("\r", "\n"))

@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, time
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
+from starlette.datastructures import UploadFile
 
 from gateway.http import Acting, Served, Web
 from reading_room import recognition_words
+from reading_room.item_lists import COLUMNS, MOST_ROWS, Row, cells, read_items
 from reading_room.labels import label
 from reading_room.pages import recognition_rule_words as told
 from reading_room.pages.forms import Options, shown_fields
-from reading_room.pages.frame import Form, Typed, View, go_on, new_router, refusal
+from reading_room.pages.frame import Form, Typed, View, go_on, new_router, read_form, refusal
 from reading_room.pages.manager import menu, require_keeper
 from reading_room.pages.manager_recognition import tabs
 from reading_room.pages.recognition_draft import FIELDS, Draft, begin, carried, packed, take_open, typed_row
+from reading_room.sheets import Cell, as_csv, download
 from reading_room.words import N_
 from worklist.actions import recognition_rules
 from worklist.errors import BadInput, Conflict, HurenError
@@ -86,6 +89,48 @@ def edit_rules(request: Request, web: Served, actor: Acting, typed: Typed) -> Re
     return _page(view, web, draft)
 
 
+async def _handed_in(request: Request) -> tuple[Form, bytes]:
+    """The form with its draft, and the file that came with it; no bytes where none was chosen."""
+    async with request.form(max_files=1, max_fields=500) as sent:
+        file = sent.get("file")
+        raw = await file.read() if isinstance(file, UploadFile) else b""
+        return read_form((name, value) for name, value in sent.multi_items() if name != "file"), raw
+
+
+@router.get(HERE + ".csv")
+def items_csv(web: Served, actor: Acting, version: str = "") -> Response:
+    """Items and equivalents of the newest rules, or of a version, as a table that can be changed and handed in."""
+    require_keeper(actor)
+    versions = web.database.read(lambda s: set_up.versions(s, actor))
+    rules = next((v for v in versions if str(v.number) == version), versions[0]).rules
+    chinese = actor.language == "zh_CN"
+    heads = [column.chinese if chinese else column.name for column in COLUMNS]
+    rows = cells(rules.items, rules.equivalents, chinese=chinese)
+    return download("huren-recognition-items", as_csv(heads, [[Cell(text) for text in row] for row in rows]))
+
+
+@router.post(HERE + "/csv")
+def hand_in_items(
+    request: Request, web: Served, actor: Acting, handed: Annotated[tuple[Form, bytes], Depends(_handed_in)]
+) -> Response:
+    """Take a file into the draft: it is all items and equivalents then, or nothing where a row is wrong."""
+    require_keeper(actor)
+    view = View(request, actor)
+    typed, raw = handed
+    draft = carried(typed)
+    try:
+        take_open(draft, typed)
+        draft.opened = ""
+        rows = read_items(raw)
+        refused = [row for row in rows if isinstance(row.said, BadInput)]
+        if not refused:
+            draft.take_table(rows)
+    except HurenError as error:
+        status, words = refusal(view, error)
+        return _page(view, web, draft, typed=typed, status=status, error=words)
+    return _page(view, web, draft, refused=refused)
+
+
 @router.get(HERE + "/versions")
 def versions_page(request: Request, web: Served, actor: Acting) -> Response:
     """All versions, the newest first: who, when, from which day on, and what differs from the one before."""
@@ -132,8 +177,9 @@ def _page(
     status: int = 200,
     error: str = "",
     is_behind: bool = False,
+    refused: list[Row] | None = None,
 ) -> Response:
-    """The form; `typed` is what stands in the open row where it was refused."""
+    """The form; `typed` is what stands in the open row where it was refused, `refused` the rows of a file that were."""
     actor = view.actor
     assert actor is not None  # noqa: S101 - the callers have one
     try:
@@ -179,6 +225,10 @@ def _page(
         is_changed=rules is None or bool(changes),
         is_tried=bool(draft.tried) and draft.tried == draft.mark,
         is_behind=is_behind,
+        refused=[(row.line, row.code, row.said) for row in refused or ()],
+        is_taken=refused == [],
+        columns=COLUMNS,
+        most=MOST_ROWS,
         doubts=[
             view.words(told.DOUBTS[d.code]).format(codes=told.few(view, _texts(d.params["codes"]))) for d in doubts
         ],

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from reading_room.item_lists import Row
 from reading_room.pages.forms import Field, labelled, parts, plain, read_field, said
 from reading_room.pages.frame import LONGEST, Form
 from reading_room.pages.recognition_rule_words import DUTIES
 from reading_room.words import N_
 from worklist.errors import BadInput, Conflict
-from worklist.rules.recognition import GRADES, LONGEST_DAYS, MOST, RuleSet, as_json, read
+from worklist.rules.recognition import GRADES, LONGEST_DAYS, MOST, Item, RuleSet, as_json, read
 
 PACKED: Final = LONGEST * 3 // 4
 """Characters of one hidden field, at most: a rule set may have hundreds of items."""
@@ -125,6 +126,26 @@ class Draft:
             other = at - 1 if verb == "up" else at + 1
             if 0 <= other < len(rows):
                 rows[at], rows[other] = rows[other], rows[at]
+
+    def take_table(self, rows: Iterable[Row]) -> None:
+        """Let the rows of a file be all items and groups.
+
+        Raises
+        ------
+        BadInput
+            ``too_many_rules``; ``field_wrong`` for what is longer than the form can carry.
+        """
+        said = [row.said for row in rows]
+        items = [asdict(one) for one in said if isinstance(one, Item)]
+        groups = [list(one) for one in said if isinstance(one, tuple)]
+        if max(len(items), len(groups)) > MOST:
+            raise BadInput("too_many_rules", most=MOST)
+        if any(len(json.dumps(item, ensure_ascii=False)) > PACKED for item in items):
+            raise BadInput("field_wrong", field="procedures")
+        if sum(len(", ".join(group)) + 1 for group in groups) > PACKED:
+            raise BadInput("field_wrong", field="equivalents")
+        self.rows["item"] = self.rules["items"] = json.loads(json.dumps(items))
+        self.rules["equivalents"] = groups
 
 
 def begin(rules: RuleSet, base: int) -> Draft:

@@ -13,6 +13,7 @@ from gateway.certificates import read_certificates
 from reading_room.pages.forms import Choices, Field, Options, labelled, or_none, plain
 from reading_room.words import N_
 from worklist.actions import configuration as save
+from worklist.actions.publishing import KINDS as PLATFORMS
 from worklist.facts import ENDPOINT_KINDS
 from worklist.people import Actor
 from worklist.queries import administration as held
@@ -41,6 +42,10 @@ class Section:
     fields: tuple[Field, ...]
     columns: tuple[str, ...]
     new: Mapping[str, Any] = field(default_factory=dict)  # what a new one starts with
+
+    def fields_of(self, kind: str) -> list[Field]:
+        """The fields that count for a thing of this kind; what has no kinds has all of them."""
+        return [f for f in self.fields if not f.only or kind in f.only]
 
 
 def _reader_groups(session: Session, actor: Actor) -> list[GroupRow]:
@@ -85,6 +90,7 @@ def _save_endpoint(session: Session, by: Actor, fields: Mapping[str, Any], now: 
     save.save_endpoint(session, by, fields, now, id)
 
 
+HL7 = ("mllp",)
 ENABLED = Field("enabled", N_("in use"), "flag")
 
 SECTIONS: dict[str, Section] = {
@@ -220,21 +226,36 @@ SECTIONS: dict[str, Section] = {
                 Field("institution_id", N_("Institution"), "choice", needed=True, choices=institution_choices),
                 Field("kind", N_("Way"), "choice", fixed=True, choices=labelled("endpoint kind", ENDPOINT_KINDS)),
                 Field("host", N_("Host"), needed=True),
-                Field("port", N_("Port"), "number", needed=True),
-                Field("receiving_application", N_("Receiving application (MSH-5)")),
-                Field("receiving_facility", N_("Receiving facility (MSH-6)")),
-                Field("character_set", N_("Character set"), "choice", choices=plain("UTF-8", "GB18030")),
-                Field("version", N_("HL7 version"), "choice", choices=plain(*save.HL7_VERSIONS)),
+                Field(
+                    "port",
+                    N_("Port"),
+                    "number",
+                    needed=True,
+                    hint=N_("As a rule 2575 for HL7, and 443 for a platform that is called over TLS."),
+                ),
+                Field(
+                    "path",
+                    N_("Path on the host"),
+                    only=PLATFORMS,
+                    hint=N_("Such as /fhir. Its host must stand in HUREN_REGION_HOSTS."),
+                ),
+                Field("receiving_application", N_("Receiving application (MSH-5)"), only=HL7),
+                Field("receiving_facility", N_("Receiving facility (MSH-6)"), only=HL7),
+                Field("character_set", N_("Character set"), "choice", choices=plain("UTF-8", "GB18030"), only=HL7),
+                Field("version", N_("HL7 version"), "choice", choices=plain(*save.HL7_VERSIONS), only=HL7),
+                Field(
+                    "token",
+                    N_("Token"),
+                    "secret",
+                    only=PLATFORMS,
+                    hint=N_("Needs TLS. Empty: the one that is kept stays, unless host, port or encryption change."),
+                ),
                 Field("answer_seconds", N_("Wait for the answer (seconds)"), "number", needed=True),
                 Field("pdf", N_("PDF of the report"), "choice", choices=labelled("pdf", save.PDF_WAYS)),
                 ENABLED,
-                Field(
-                    "order_status",
-                    N_("Is told what becomes of its orders"),
-                    "flag",
-                    hint=N_("ORM with ORC-1 SC or OC, beside the reports."),
-                ),
+                Field("order_status", N_("Is told what becomes of its orders (ORM with SC or OC)"), "flag", only=HL7),
                 Field("tls", N_("Called over TLS"), "flag"),
+                Field("marked_only", N_("Only results that bear a mark of recognition"), "flag", only=PLATFORMS),
                 Field(
                     "trusted",
                     N_("Certificates that it may show"),
@@ -243,25 +264,10 @@ SECTIONS: dict[str, Section] = {
                     hint=N_("PEM, one below the other. Empty: those of authorities that this server trusts."),
                 ),
                 Field(
-                    "path",
-                    N_("Regional platform: path on the host"),
-                    hint=N_("Such as /fhir. Its host must stand in HUREN_REGION_HOSTS."),
-                ),
-                Field(
-                    "token",
-                    N_("Regional platform: token"),
-                    "secret",
-                    hint=N_("Needs TLS. Empty: the one that is kept stays, unless host, port or encryption change."),
-                ),
-                Field(
-                    "marked_only",
-                    N_("Regional platform: only results that bear a mark of recognition"),
-                    "flag",
-                ),
-                Field(
                     "center_ids",
-                    N_("Regional platform: only results of these centers (none chosen: all)"),
+                    N_("Only results of these centers (none chosen: all)"),
                     "many",
+                    only=PLATFORMS,
                     whole=True,
                     choices=center_choices,
                 ),
@@ -274,7 +280,6 @@ SECTIONS: dict[str, Section] = {
                 "answer_seconds": 10,
                 "pdf": "none",
                 "enabled": True,
-                "port": 2575,
             },
         ),
         Section(

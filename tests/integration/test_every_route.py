@@ -44,6 +44,7 @@ OPEN_TO_ALL: Final = {
     "/results/{share_id}/{report_id}.pdf",
     "/ohif/licences",
     "/fhir/metadata",
+    "/fhir/openapi.json",
     "/ohif/{edition}/{name:path}",
 }
 """Routes that ask nobody who they are, and why that is right: probes, the door, the check of a report and the keys for

@@ -23,17 +23,22 @@ from gateway.store import FolderStore
 from huren.cli import app
 from huren.demo import county, days
 from huren.keeping.export import export, safe
-from huren.keeping.export_readme import COLUMNS, OTHERWISE, TABLES_SAID, readme
+from huren.keeping.export_readme import COLUMNS, LEFT_OUT, OTHERWISE, TABLES_SAID, readme
 from huren.keeping.repository import CannotKeep, digest_of
 from huren.kinds import utc_now
 from huren.migrate import upgrade
 from huren.settings import Settings
 from reading_room import passwords
 from tests.peers.process import installed
+from tests.world import World
 from worklist import audit
 from worklist.database import Database
 from worklist.documents import from_canonical
+from worklist.queries import exporting_scope
 from worklist.queries.exporting import TABLES
+from worklist.rules.recognition import as_json
+from worklist.rules.recognition import read as read_rules
+from worklist.rules.recognition_starter import RULES as STARTER
 from worklist.tables import (
     AuditRow,
     Base,
@@ -42,13 +47,20 @@ from worklist.tables import (
     Message,
     Order,
     Patient,
+    Procedure,
+    Qualification,
+    Reading,
+    Recognition,
+    RecognitionRules,
     RegisterEntry,
     ReportDocument,
     ReportVersion,
     Study,
+    Tariff,
     Upload,
     UploadFile,
     User,
+    UserRole,
 )
 
 
@@ -69,6 +81,7 @@ class Exported:
             days.play(self.database, self.store, self.settings.seals, utc_now(), "https://huren.example")
         kept = self.store.put([b"a photograph"], kind="jpg").key
         self.database.write(lambda s: _hand_in(s, kept))
+        self.database.write(_recognise)
         while self.database.write(audit.seal):
             pass
         self.folder = folder / "export"
@@ -102,6 +115,54 @@ def _hand_in(session: Session, key: str) -> None:
     session.add(row)
 
 
+def _recognise(session: Session) -> None:
+    """Rules, an assessment, a price, and an offer that was declined, asked about and replied to."""
+    now = utc_now()
+    reading = session.scalars(select(Reading).where(Reading.patient_id.is_not(None))).first()
+    procedure, person = session.scalars(select(Procedure)).first(), session.scalars(select(User)).first()
+    assert reading is not None
+    assert procedure is not None
+    assert person is not None
+    session.add(
+        RecognitionRules(
+            number=1, effective_from=now, rules=as_json(STARTER), note="首版", made_by="杨主任", made_at=now
+        )
+    )
+    of = {"institution_id": reading.institution_id}
+    session.add(Qualification(**of, item="CT", mark="全国HR", valid_from="20260101", changed_at=now))
+    session.add(
+        Tariff(procedure_id=procedure.id, valid_from="20260101", examination=18000, reading=2000, changed_at=now)
+    )
+    session.add(
+        Recognition(
+            **of,
+            state="declined",
+            patient_id=reading.patient_id,
+            procedure_id=procedure.id,
+            reading_id=reading.id,
+            taken_at=now,
+            rules_number=1,
+            item="CT",
+            outcome="report",
+            duty="must",
+            until=now,
+            because=[{"code": "same_region", "speaks_for": True, "params": {}}],
+            offered_to_id=person.id,
+            offered_at=now,
+            reason="03",
+            words="病情变化",
+            answered_by_id=person.id,
+            answered_at=now,
+            challenge="为何重做？",
+            challenged_by="杨主任",
+            challenged_at=now,
+            reply="=患者要求",
+            replied_by="王医生",
+            replied_at=now,
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
     made = Exported(tmp_path_factory.mktemp("export"))
@@ -119,6 +180,46 @@ def test_the_register_reads_back_with_every_row(exported: Exported) -> None:
         assert all(tuple(line) == table_out.columns for line in exported.lines(table_out.name))
     assert exported.done.problems == 0
     assert "password" not in (exported.folder / "register" / "people.jsonl").read_text().lower()
+
+
+def test_what_managers_keep_of_recognition_can_be_read_back(exported: Exported) -> None:
+    (rules,) = exported.lines("recognition_rules")
+    assert (rules["number"], rules["note"]) == (1, "首版")
+    assert read_rules(rules["rules"]) == STARTER
+    assert json.loads(exported.rows("recognition_rules")[0]["rules"]) == rules["rules"]
+    (tariff,) = exported.lines("tariffs")
+    assert (tariff["examination_fen"], tariff["reading_fen"]) == (18000, 2000)
+    assert tariff["procedure"] in {row["code"] for row in exported.rows("procedures")}
+    assert "全国HR" in {row["mark"] for row in exported.rows("qualifications")}
+    declined = next(line for line in exported.lines("recognitions") if line["challenge"])
+    told = ("refusal", "refusal_words", "challenge", "challenged_by", "reply", "replied_by", "rules_number")
+    assert [declined[name] for name in told] == ["03", "病情变化", "为何重做？", "杨主任", "=患者要求", "王医生", 1]
+    assert declined["because"] == [{"code": "same_region", "speaks_for": True, "params": {}}]
+    assert "'=患者要求" in {row["reply"] for row in exported.rows("recognitions")}  # no formula in a spreadsheet
+
+
+def test_every_table_is_taken_out_or_named_with_a_reason() -> None:
+    taken = {source.name for table in TABLES for source in select(table.key).get_final_froms()}  # type: ignore[attr-defined]
+    named = [name for names, _why in LEFT_OUT for name in names]
+    assert len(named) == len(set(named))
+    assert taken | set(named) == set(Base.metadata.tables)
+    assert not taken & set(named)
+    for language in ("en", "zh_CN"):
+        assert all(name in readme(language) for name in named)
+
+
+def test_every_table_is_read_in_pages_on_both_databases(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting_scope, "AT_ONCE", 2)
+    for code in ("", "TS01", "CH01"):
+        institution = world.institutions[code] if code else ""
+        for table in TABLES:
+            keys, after = [], None
+            while page := world.ask(lambda s, t=table, at=after, of=institution: t.page(s, of, at)):  # type: ignore[misc]
+                keys += [row[0] for row in page]
+                after = page[-1][0]
+            assert len(keys) == len(set(keys)), table.name
+            if code == "" and table.name == "roles":
+                assert len(keys) == len(world.rows(UserRole)) > 2
 
 
 def test_every_object_is_there_and_every_dicomdir_is_one(exported: Exported) -> None:

@@ -211,3 +211,56 @@ def test_what_was_saved_is_estimated_by_tariffs_and_a_question_is_answered(
         picture(page, f"recognition-answered-{language}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1366
     assert not site.heard
+
+
+def test_items_go_out_and_come_in_as_a_table_and_count_once_they_are_saved(site: Site, tmp_path: Path) -> None:
+    patient = examined(site, "99007", 2)
+    assert recognised(site, patient) == [True]
+    before = len(site.world.rows(RecognitionRules))
+    with site.visit("manager") as page:
+        page.goto(f"{site.address}{RULES}")
+        with page.expect_download() as begun:
+            page.click(".head a[href$='rules.csv']")
+        lines = Path(begun.value.path()).read_text(encoding="utf-8-sig").splitlines()
+        assert lines[0].startswith("行类型,互认项目编码,项目名称")
+        table = tmp_path / "items.csv"
+        table.write_text("\n".join([*lines, "项目,MR,第二个,,7,,MR", "项目,XX,新,,两周,,XA"]), encoding="gb18030")
+        page.fill("input[name=note]", "按表")
+        page.set_input_files("#file", table)
+        page.click("button[formaction$='/csv']")
+        rows = page.locator("#refused tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.nth(0)).to_contain_text(str(len(lines) + 1))
+        expect(rows.nth(1)).to_contain_text("天数")
+        expect(page.locator("#saving ins")).to_have_count(0)
+        picture(page, "rules-refused-zh_CN")
+        ct = next(n for n, line in enumerate(lines) if line.startswith("项目,CT,"))
+        lines[ct] = "项目,CT,CT 按表,CT by table,1,,CT"
+        lines.append('等同,,,,,"DR-CHEST, DR-CHEST-2",')
+        table.write_text("\n".join(lines), encoding="utf-8")
+        page.set_input_files("#file", table)
+        page.click("button[formaction$='/csv']")
+        expect(page.locator("#taken")).to_be_visible()
+        expect(page.locator("#items")).to_contain_text("CT 按表")
+        expect(page.locator("#saving ins").first).to_contain_text("CT 按表")
+        assert "DR-CHEST, DR-CHEST-2" in page.input_value("#equivalents")
+        assert page.input_value("input[name=note]") == "按表", "the draft goes along with the file"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1366
+        picture(page, "rules-taken-zh_CN")
+        assert len(site.world.rows(RecognitionRules)) == before
+        assert recognised(site, patient) == [True]
+        page.click("button[value=try]")
+        expect(page.locator("#tried-rows tbody tr").first).to_be_visible()
+        page.click("button[value=save]")
+        page.wait_for_url(f"**{RULES}?done=saved")
+    newest = max(site.world.rows(RecognitionRules), key=lambda v: v.number)
+    assert (newest.number, newest.note) == (before + 1, "按表")
+    assert next(i["days"] for i in newest.rules["items"] if i["code"] == "CT") == 1
+    assert ["DR-CHEST", "DR-CHEST-2"] in newest.rules["equivalents"]
+    assert recognised(site, patient) == [False]
+    with site.visit("manager", language="en") as page:
+        page.goto(f"{site.address}{RULES}")
+        page.click("button[formaction$='/csv']")
+        expect(page.locator("[role=alert]")).to_contain_text("no rows in the file")
+        picture(page, "rules-file-en")
+    refused(site)

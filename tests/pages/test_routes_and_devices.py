@@ -224,6 +224,34 @@ def test_an_endpoint_says_whether_anything_listens(site: Site) -> None:
         assert "no certificate in PEM" in page.locator("[role=alert]").inner_text()
 
 
+def test_a_new_endpoint_shows_the_fields_of_the_kind_that_is_chosen(site: Site) -> None:
+    hl7, platform = (
+        ("#receiving_application", "#version", "[name=order_status]"),
+        ("#path", "#token", "[name=center_ids]"),
+    )
+    with site.visit("admin") as page:
+        page.goto(f"{site.address}/admin/endpoints/new")
+        for kind, shown, away in (("mllp", hl7, platform), ("wst500", platform, hl7), ("fhir", platform, hl7)):
+            page.select_option("#kind", kind)
+            for field in shown:
+                expect(page.locator(field).first).to_be_visible()
+            for field in away:
+                expect(page.locator(field).first).to_be_hidden()
+        page.fill("#name", "省平台")
+        page.fill("#host", "192.0.2.7")
+        page.fill("#port", "443")
+        page.fill("#path", "fhir")
+        page.click("main form.card button.btn-primary")
+        assert page.locator("[role=alert]").count()
+        expect(page.locator("#path")).to_have_value("fhir")
+        expect(page.locator("#version")).to_be_hidden()
+        page.fill("#path", "/fhir")
+        page.click("main form.card button.btn-primary")
+        page.click("main table a.main:has-text('省平台')")
+        expect(page.locator("#path")).to_have_value("/fhir")
+        assert not page.locator("#version").count()
+
+
 @pytest.mark.parametrize("tab", ["", "/settings", "/certificates", "/codes"])
 def test_a_device_is_for_the_admin_only(site: Site, tab: str) -> None:
     with site.visit("manager") as page:

@@ -9,15 +9,25 @@ Long because it is one list: a statement for each table, all of the same shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, true
+from sqlalchemy import func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from worklist.people import HUREN
+from worklist.queries.exporting_scope import (
+    AT_ONCE,
+    Table,
+    history_of,
+    is_patient_of,
+    patients_of,
+    readings_of,
+    studies_of,
+    versions_of,
+)
+from worklist.queries.exporting_work import WORK
 from worklist.queries.imaging import HeldInstance, ShownIdentity, held_instances, identities
 from worklist.tables import (
     AuditRow,
@@ -37,7 +47,6 @@ from worklist.tables import (
     PatientIdentifier,
     Reading,
     ReadingOrder,
-    Recognition,
     RegisterEntry,
     RegisterStamp,
     ReportDocument,
@@ -53,94 +62,12 @@ from worklist.tables import (
     User,
 )
 
-AT_ONCE: Final = 500
-Condition = Callable[[str], ColumnElement[bool]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """One file of the register. `key` is unique and tells the order; `of` keeps one institution's rows."""
-
-    name: str
-    query: Select[*tuple[Any, ...]]
-    key: Any
-    of: Condition
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of its columns."""
-        return tuple(self.query.selected_columns.keys())
-
-    def page(self, session: Session, institution_id: str, after: Any) -> list[tuple[Any, ...]]:
-        """Up to `AT_ONCE` rows with keys behind `after` (None: from the beginning); each begins with its key."""
-        query = self._scoped(institution_id).add_columns(self.key.label("_key")).order_by(self.key).limit(AT_ONCE)
-        if after is not None:
-            query = query.where(self.key > after)
-        return [(row[-1], *row[:-1]) for row in session.execute(query)]
-
-    def count(self, session: Session, institution_id: str) -> int:
-        """How many rows there are."""
-        query = self._scoped(institution_id).with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
-        return session.scalar(query) or 0
-
-    def _scoped(self, institution_id: str) -> Select[*tuple[Any, ...]]:
-        return self.query.where(self.of(institution_id)) if institution_id else self.query
-
-
-def _orders(institution_id: str) -> Select[Any]:
-    return select(Order.id).where(Order.institution_id == institution_id)
-
-
-def _studies(institution_id: str) -> Select[Any]:
-    return select(Study.id).where(Study.institution_id == institution_id)
-
-
-def _readings(institution_id: str) -> Select[Any]:
-    """Consultations are what centers ask each other: they are not the sender's."""
-    return select(Reading.id).where(Reading.institution_id == institution_id, Reading.kind == "primary")
-
-
-def _versions(institution_id: str) -> Select[Any]:
-    return select(ReportVersion.id).where(
-        ReportVersion.reading_id.in_(_readings(institution_id)), ReportVersion.state != "draft"
-    )
-
-
-def _patient(institution_id: str) -> ColumnElement[bool]:
-    code = select(Institution.code).where(Institution.id == institution_id).scalar_subquery()
-    numbered = exists().where(PatientIdentifier.patient_id == Patient.id, PatientIdentifier.issuer == code)
-    ordered = exists().where(Order.patient_id == Patient.id, Order.institution_id == institution_id)
-    sent = exists().where(Study.patient_id == Patient.id, Study.institution_id == institution_id)
-    return or_(numbered, ordered, sent)
-
-
-def _patients(institution_id: str) -> Select[Any]:
-    return select(Patient.id).where(_patient(institution_id))
-
-
-def _history(institution_id: str) -> ColumnElement[bool]:
-    of = (_orders, _studies, _readings, _versions, _criticals, _recognitions, _deliveries)
-    return or_(*(Transition.thing_id.in_(ids(institution_id)) for ids in of))
-
-
-def _criticals(institution_id: str) -> Select[Any]:
-    return select(CriticalResult.id).where(CriticalResult.institution_id == institution_id)
-
-
-def _recognitions(institution_id: str) -> Select[Any]:
-    return select(Recognition.id).where(Recognition.institution_id == institution_id)
-
-
-def _deliveries(institution_id: str) -> Select[Any]:
-    return select(Delivery.id).where(Delivery.institution_id == institution_id)
-
-
 _HOME: Final = Institution.code.label("institution")
 _PARENT: Final = aliased(Institution)
 _WRITER: Final = aliased(User)
 _SIGNER: Final = aliased(User)
 
-TABLES: Final = (
+_CARE: Final = (
     Table(
         "institutions",
         select(
@@ -181,19 +108,19 @@ TABLES: Final = (
             Patient.created_at,
         ),
         Patient.id,
-        _patient,
+        is_patient_of,
     ),
     Table(
         "patient_numbers",
         select(PatientIdentifier.patient_id, PatientIdentifier.issuer, PatientIdentifier.value, PatientIdentifier.kind),
         PatientIdentifier.id,
-        lambda id: PatientIdentifier.patient_id.in_(_patients(id)),
+        lambda id: PatientIdentifier.patient_id.in_(patients_of(id)),
     ),
     Table(
         "patient_documents",
         select(PatientDocument.patient_id, PatientDocument.kind, PatientDocument.country, PatientDocument.number),
         PatientDocument.id,
-        lambda id: PatientDocument.patient_id.in_(_patients(id)),
+        lambda id: PatientDocument.patient_id.in_(patients_of(id)),
     ),
     Table(
         "orders",
@@ -254,7 +181,7 @@ TABLES: Final = (
         "study_orders",
         select(StudyOrder.study_id, StudyOrder.order_id, StudyOrder.by, StudyOrder.at),
         StudyOrder.study_id + "/" + StudyOrder.order_id,
-        lambda id: StudyOrder.study_id.in_(_studies(id)),
+        lambda id: StudyOrder.study_id.in_(studies_of(id)),
     ),
     Table(
         "objects",
@@ -273,7 +200,7 @@ TABLES: Final = (
             Instance.received_at,
         ).join(Series, Series.id == Instance.series_id),
         Instance.id,
-        lambda id: Instance.study_id.in_(_studies(id)),
+        lambda id: Instance.study_id.in_(studies_of(id)),
     ),
     Table(
         "readings",
@@ -292,13 +219,13 @@ TABLES: Final = (
             Reading.image_grade,
         ).join(Institution, Institution.id == Reading.institution_id),
         Reading.id,
-        lambda id: Reading.id.in_(_readings(id)),
+        lambda id: Reading.id.in_(readings_of(id)),
     ),
     Table(
         "reading_orders",
         select(ReadingOrder.reading_id, ReadingOrder.order_id),
         ReadingOrder.reading_id + "/" + ReadingOrder.order_id,
-        lambda id: ReadingOrder.reading_id.in_(_readings(id)),
+        lambda id: ReadingOrder.reading_id.in_(readings_of(id)),
     ),
     Table(
         "reports",
@@ -322,7 +249,7 @@ TABLES: Final = (
         .join(_WRITER, _WRITER.id == ReportVersion.writer_id)
         .outerjoin(_SIGNER, _SIGNER.id == ReportVersion.signer_id),
         ReportVersion.id,
-        lambda id: ReportVersion.id.in_(_versions(id)),
+        lambda id: ReportVersion.id.in_(versions_of(id)),
     ),
     Table(
         "report_documents",
@@ -335,7 +262,7 @@ TABLES: Final = (
             ReportDocument.sop_instance_uid,
         ),
         ReportDocument.id,
-        lambda id: ReportDocument.version_id.in_(_versions(id)),
+        lambda id: ReportDocument.version_id.in_(versions_of(id)),
     ),
     Table(
         "register_of_versions",
@@ -347,7 +274,7 @@ TABLES: Final = (
             RegisterEntry.digest,
         ),
         RegisterEntry.seq,
-        lambda id: RegisterEntry.version_id.in_(_versions(id)),
+        lambda id: RegisterEntry.version_id.in_(versions_of(id)),
     ),
     Table(
         "register_stamps",
@@ -361,7 +288,7 @@ TABLES: Final = (
             ReportPrint.version_id, ReportPrint.number, User.name.label("by"), ReportPrint.at, ReportPrint.marked
         ).join(User, User.id == ReportPrint.by_id),
         ReportPrint.id,
-        lambda id: ReportPrint.version_id.in_(_versions(id)),
+        lambda id: ReportPrint.version_id.in_(versions_of(id)),
     ),
     Table(
         "critical_results",
@@ -411,33 +338,6 @@ TABLES: Final = (
         ).join(Institution, Institution.id == OutsideReport.institution_id),
         OutsideReport.id,
         lambda id: OutsideReport.institution_id == id,
-    ),
-    Table(
-        "recognitions",
-        select(
-            Recognition.id,
-            _HOME,
-            Recognition.patient_id,
-            Recognition.order_id,
-            Recognition.outside_id.label("outside_result"),
-            Recognition.state,
-            Recognition.item,
-            Recognition.outcome.label("serves"),
-            Recognition.taken_at,
-            Recognition.until.label("serves_until"),
-            Recognition.offered_at,
-            Recognition.adopted,
-            Recognition.reason.label("refusal"),
-            Recognition.words.label("refusal_words"),
-            Recognition.patient_told,
-            Recognition.answered_at,
-            Recognition.challenge,
-            Recognition.challenged_at,
-            Recognition.reply,
-            Recognition.replied_at,
-        ).join(Institution, Institution.id == Recognition.institution_id),
-        Recognition.id,
-        lambda id: Recognition.institution_id == id,
     ),
     Table(
         "deliveries",
@@ -512,7 +412,7 @@ TABLES: Final = (
             Transition.at,
         ),
         Transition.seq,
-        _history,
+        history_of,
     ),
     Table(
         "audit",
@@ -536,6 +436,9 @@ TABLES: Final = (
         lambda id: AuditRow.institution_id == id,
     ),
 )
+"""What was done for patients, and the ledgers."""
+
+TABLES: Final = (*_CARE, *WORK)
 """The register, one file each, in the order in which the README tells them."""
 
 
@@ -595,7 +498,7 @@ def report_files_out(session: Session, institution_id: str, after: str) -> list[
         .limit(100)
     )
     if institution_id:
-        query = query.where(ReportVersion.id.in_(_versions(institution_id)))
+        query = query.where(ReportVersion.id.in_(versions_of(institution_id)))
     files = []
     for version, code in session.execute(query):
         number = session.scalar(

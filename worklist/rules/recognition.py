@@ -300,7 +300,7 @@ def read(data: Any) -> RuleSet:
         ``recognition_rules_wrong`` with the place (`at`) of the first mistake.
     """
     whole = _mapping(data, "rules", {"items", "equivalents", "inside", "across", "levels", "grades"})
-    items = tuple(_item(value, f"items[{n}]") for n, value in enumerate(_list(whole["items"], "items")))
+    items = tuple(read_item(value, f"items[{n}]") for n, value in enumerate(_list(whole["items"], "items")))
     codes = [item.code for item in items]
     if len(set(codes)) != len(codes):
         raise _wrong("items")
@@ -313,6 +313,22 @@ def read(data: Any) -> RuleSet:
         across=_terms(whole["across"], "across"),
         levels=tuple(_read_level(value, f"levels[{n}]") for n, value in enumerate(_list(whole["levels"], "levels"))),
         grades=_grades(whole["grades"]),
+    )
+
+
+def read_item(value: Any, at: str) -> Item:
+    """One item out of JSON; raises as `read`, with the place below `at`."""
+    said = _mapping(value, at, _ITEM)
+    days = said["days"]
+    if isinstance(days, bool) or not isinstance(days, int) or not 0 < days <= LONGEST_DAYS:
+        raise _wrong(f"{at}.days")
+    return Item(
+        code=_word(said["code"], f"{at}.code"),
+        name=_word(said["name"], f"{at}.name"),
+        name_en=_word(said["name_en"], f"{at}.name_en", empty=True),
+        days=days,
+        procedures=_words(said["procedures"], f"{at}.procedures"),
+        modalities=_words(said["modalities"], f"{at}.modalities"),
     )
 
 
@@ -340,21 +356,6 @@ def _word(value: Any, at: str, *, empty: bool = False) -> str:
 
 def _words(value: Any, at: str) -> tuple[str, ...]:
     return tuple(_word(word, f"{at}[{n}]") for n, word in enumerate(_list(value, at)))
-
-
-def _item(value: Any, at: str) -> Item:
-    said = _mapping(value, at, _ITEM)
-    days = said["days"]
-    if isinstance(days, bool) or not isinstance(days, int) or not 0 < days <= LONGEST_DAYS:
-        raise _wrong(f"{at}.days")
-    return Item(
-        code=_word(said["code"], f"{at}.code"),
-        name=_word(said["name"], f"{at}.name"),
-        name_en=_word(said["name_en"], f"{at}.name_en", empty=True),
-        days=days,
-        procedures=_words(said["procedures"], f"{at}.procedures"),
-        modalities=_words(said["modalities"], f"{at}.modalities"),
-    )
 
 
 def _terms(value: Any, at: str) -> Terms:
