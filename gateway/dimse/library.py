@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pydicom.config
 import structlog
@@ -19,7 +20,8 @@ log = structlog.get_logger(__name__)
 def end_waiting(event: Event) -> None:
     """End the thread that still waits for the request of a connection which is gone: it takes None for no request."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # its reader takes None, its types do not
+        waited_on: Any = event.assoc.dul.to_user_queue  # its reader takes None, its types do not always say so
+        waited_on.put(None)
 
 
 def abort_on_noise(association: Association) -> None:
