@@ -1,4 +1,4 @@
-"""Rhythms whose beats are known, and how well `interfaces.ecg.beats` finds them: `python -m tests.ecg_beats`."""
+"""Rhythms whose beats are known, and how well `interfaces.ecg.beats` finds them: `python -m tests.ecg_beats [FILE ...]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from tests.ecgs import AXES, WAVES
 RATE: Final = 500
 STEP: Final = 2.5  # µV
 NEAR: Final = 0.1  # seconds in which a mark is that beat's (EC57 allows 0.15)
-SAMPLES: Final = Path("/work/shared/samples/ecg")
 Signal = NDArray[np.float64]
 
 
@@ -211,10 +210,10 @@ def drowned(seed: int) -> Strip:
     return noisy(made(regular(75)), np.random.default_rng(seed), 0.5).strip()
 
 
-def real() -> dict[str, Recording]:
-    """Recordings of people, with the rate or the interval that their device measured."""
+def real(paths: Sequence[Path]) -> dict[str, Recording]:
+    """Recordings of people, with the rate or the interval that their device measured: pydicom's, and those in files."""
     found = {"pydicom's sample": waveforms.read(dcmread(str(get_testdata_file("waveform_ecg.dcm"))))}
-    for path in sorted(SAMPLES.glob("Example.*")) if SAMPLES.is_dir() else ():
+    for path in paths:
         data = path.read_bytes()
         read = waveforms.read(dcmread(path)) if path.suffix == ".dcm" else files.read(data)
         found[path.name] = read
@@ -236,7 +235,7 @@ def main() -> None:
     for what, strip in (("noise alone", noise_alone), ("muscle noise of 0.5 mV", drowned)):
         told = sum(bool(beats.find(strip(seed)).times) for seed in range(50))
         sys.stdout.write(f"{what}: beats told in {told} of 50\n")
-    for name, recording in real().items():
+    for name, recording in real([Path(name) for name in sys.argv[1:]]).items():
         got_real = beats.find(quality.twelve(recording.rhythm))
         sys.stdout.write(f"{name}: {got_real.rate} (device {said_rate(recording)}), {len(got_real.times)} beats\n")
 

@@ -60,7 +60,6 @@ from worklist.queries import administration, orders
 from worklist.queries.views import OrderRow
 from worklist.rules import measurements
 from worklist.rules.romanising import romanise
-from worklist.tables import Reading
 
 R = TypeVar("R")
 Course = Iterator[datetime]
@@ -242,7 +241,9 @@ class Days:
                 return
             yield from self._answered(case, marked)
         yield self._now + case.reviewed / 2
-        self._do(readings.save_draft, case.reader, reading_id, text, None, measured=self._measured(reading_id))
+        self._do(
+            readings.save_draft, case.reader, reading_id, text, None, measured=self._measured(case.reader, reading_id)
+        )
         if case.story.discipline == "imaging":
             grade = self._random.choice("AAAABBC")
             self._do(grading.grade_images, case.reader, reading_id, grade, "体位稍偏" if grade == "C" else "")
@@ -265,9 +266,10 @@ class Days:
             self._do(printing.print_version, AT_HOME[case.story.place], reading_id, None)
             self._do(giving.give, AT_HOME[case.story.place], reading_id, 1, self._random.choice(("", "", "女儿")))
 
-    def _measured(self, reading_id: str) -> list[tuple[str, int, str]] | None:
+    def _measured(self, login: str, reading_id: str) -> list[tuple[str, int, str]] | None:
         """What the cart measured, as a reader takes it over with one key; None where nothing was measured."""
-        studies = self._database.read(lambda s: readings.studies_of(s, s.get_one(Reading, reading_id)))
+        by = self._actor(login)
+        studies = self._database.read(lambda s: readings.studies_of(s, readings.get(s, by, reading_id)))
         said = next((one for study in studies for one in study.measured.values()), None)
         if said is None:
             return None
