@@ -1,4 +1,4 @@
-"""Rhythms whose beats are known, and how well `interfaces.ecg.beats` finds them: `python -m tests.ecg_beats [FILE ...]`."""
+"""Rhythms of known beats, and how well `interfaces.ecg.beats` finds them: `python -m tests.ecg_beats [FILE ...]`."""
 
 from __future__ import annotations
 
