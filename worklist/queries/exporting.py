@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 
 from worklist.people import HUREN
 from worklist.queries.imaging import HeldInstance, ShownIdentity, held_instances, identities
+from worklist.rules.kinds import GOES_HOME
 from worklist.tables import (
     AuditRow,
     AuditSeal,
@@ -97,7 +98,7 @@ def _studies(institution_id: str) -> Select[Any]:
 
 def _readings(institution_id: str) -> Select[Any]:
     """Consultations are what centers ask each other: they are not the sender's."""
-    return select(Reading.id).where(Reading.institution_id == institution_id, Reading.kind == "primary")
+    return select(Reading.id).where(Reading.institution_id == institution_id, Reading.kind.in_(GOES_HOME))
 
 
 def _versions(institution_id: str) -> Select[Any]:

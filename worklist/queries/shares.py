@@ -17,6 +17,7 @@ from worklist.people import Actor, digest
 from worklist.queries import parts, scope
 from worklist.queries.views import VersionView
 from worklist.rules.identity import RELATIVES
+from worklist.rules.kinds import GOES_HOME
 from worklist.tables import (
     AuditRow,
     Order,
@@ -123,7 +124,7 @@ def results(session: Session, by: Actor) -> SharedResults:
     covering = (
         select(Reading.id)
         .join(ReadingOrder, ReadingOrder.reading_id == Reading.id)
-        .where(ReadingOrder.order_id == order.id, Reading.kind == "primary", Reading.patient_id == order.patient_id)
+        .where(ReadingOrder.order_id == order.id, Reading.kind.in_(GOES_HOME), Reading.patient_id == order.patient_id)
     )
     person = select(Patient.id).where(Patient.id == order.patient_id)
     serving = (
