@@ -33,7 +33,7 @@ def test_a_township_has_existing_images_read_anew(site: Site, language: str) -> 
         expect(page.locator("#offers")).to_contain_text("河西乡卫生院")
         page.locator("input[value^='images:']").check()
         picture(page, f"anew-offer-{language}")
-        page.locator("form button.btn-primary").click()
+        page.locator(".card .actions button.btn-primary").click()
         page.wait_for_url("**done=read_anew")
         expect(page.locator("#recognised")).to_be_visible()
         picture(page, f"anew-order-{language}")
