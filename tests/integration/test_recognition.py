@@ -250,7 +250,7 @@ def test_from_another_consortium_institution_and_item_must_have_passed(desk: Des
     assert (item["recognised"], item["outcome"], item["marks"]) == (True, "images", ["鄂HR"])
     body = {"id": item["id"], "answer": "accepted", "adopted": "report"}
     assert code_of(doctor.post("/api/recognition", json=body)) == "report_not_adopted"
-    assert doctor.post("/api/recognition", json=body | {"adopted": ""}).json()["order_status"] == "recognised"
+    assert doctor.post("/api/recognition", json=body | {"adopted": ""}).json()["order_status"] == "rereading"
     assert desk.world.one(Recognition).adopted == "images"
 
 
