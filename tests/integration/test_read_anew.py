@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from interfaces.hl7v2.results import write_report
+from reading_room import sharing
 from reading_room.documents.paper import render
 from tests.integration.api_desk import Desk, code_of, open_desk
 from tests.integration.test_recognition import asked, examined, form_of, his, known_at_ts02, send
@@ -89,6 +91,10 @@ def test_who_reads_sees_the_images_and_who_ordered_sees_report_and_images(desk: 
         assert nobody.get(f"/api/reports/{reading}").status_code == 404
         assert nobody.get(f"/api/orders/{taken['order_id']}").status_code == 404
     assert desk.program("reader1").get(f"/api/reports/{reading}.pdf").content.startswith(b"%PDF")
+    guest = desk.stranger()
+    shared = guest.post("/results", data={"number": "77001", "code": sharing.slip_code(desk.web, taken["order_id"])})
+    assert f"/{reading}" in shared.text, "the patient finds the report of their order"
+    assert f"/{result['reading_id']}" not in shared.text, "and no other conclusion beside it"
     # No DICOM document of it stands among the images of the other township.
     assert code_of(reader.get(f"/api/reports/{reading}.dcm"))
     objects = reader.get(f"/dicom-web/readings/{reading}/studies/{uid}/instances").json()
@@ -109,7 +115,10 @@ def test_the_message_and_the_paper_say_that_nobody_was_examined(desk: Desk) -> N
     (obr,) = [line for line in message.split("\r") if line.startswith("OBR|")]
     assert obr.split("|")[7].startswith("20260302"), "when the images were made"
     assert taken["accession_number"] in obr
-    assert render(report, [], verify_url="", trial=True).startswith(b"%PDF")
+    paper = render(report, [], verify_url="", trial=True)
+    assert paper.startswith(b"%PDF")
+    if folder := os.environ.get("PICTURES"):
+        (Path(folder) / "anew.pdf").write_bytes(paper)
     (delivery,) = desk.world.rows(Delivery, Delivery.institution_id == desk.world.institutions["TS02"])
     assert (delivery.kind, delivery.endpoint_id) == ("report", desk.world.endpoints["TS02"])
 

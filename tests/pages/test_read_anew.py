@@ -51,6 +51,7 @@ def test_a_township_has_existing_images_read_anew(site: Site, language: str) -> 
         page.click("form[action$='/claim'] button")
         expect(page.locator(".aids[data-ready]")).to_be_visible()
         expect(page.locator("#image-grade")).to_have_count(0)
+        picture(page, f"anew-top-{language}")
         page.fill("#findings", "颅内未见异常密度影。")
         page.fill("#impression", "颅脑CT平扫未见异常。")
         page.locator("details.more.up summary", has_text="More" if language == "en" else "更多").click()

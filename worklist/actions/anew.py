@@ -38,19 +38,23 @@ EXAMINE: Final = "images_do_not_do"
 _LINKED: Final = ("matched", "matched by a person", "moved")
 
 
-def images_of(session: Session, result_order_id: str | None, patient_id: str) -> list[Study]:
+def images_of(session: Session, result_order_id: str | None, patient_id: str, *, hold: bool = False) -> list[Study]:
     """The studies behind a result that can be read anew: held here with images or waveforms, and the same person's
-    still. None of a result of another region, or of a laboratory."""
+    still. None of a result of another region, or of a laboratory. With `hold` none is moved until the transaction ends.
+    """
     if result_order_id is None:
         return []
     person = select(Patient.person_id).where(Patient.id == patient_id).scalar_subquery()
     same = select(Patient.id).where(Patient.person_id == person)
-    found = session.scalars(
+    query = (
         select(Study)
         .join(StudyOrder, StudyOrder.study_id == Study.id)
         .where(StudyOrder.order_id == result_order_id, Study.patient_id.in_(same), Study.link.in_(_LINKED))
         .order_by(Study.id)
-    ).unique()
+    )
+    if hold:  # as whoever moves or signs a study does (`linking`, `reports`)
+        query = query.with_for_update(of=Study).execution_options(populate_existing=True)
+    found = session.scalars(query).unique()
     return [study for study in found if _has_evidence(session, study)]
 
 

@@ -24,7 +24,7 @@ from worklist.queries import recognition as found
 from worklist.queries.recognition import Judged
 from worklist.queries.scope import OFFER_OPENS
 from worklist.rules.recognition_starter import NEEDS_WORDS, reason
-from worklist.tables import Institution, Order, Patient, Procedure, Reading, Recognition, ReportVersion
+from worklist.tables import Institution, Order, Patient, Procedure, Reading, Recognition, ReportVersion, Study
 
 LONGEST_WORDS: Final = 500
 
@@ -150,7 +150,7 @@ def accept(
     if read_anew and adopted == "report":
         raise BadInput("field_wrong", field="read_anew")
     version = _current(session, row, now)
-    images = anew.images_of(session, row.result_order_id, row.patient_id) if adopted == "images" else []
+    images = _images(session, row) if adopted == "images" else []
     if read_anew and not images:
         raise Conflict("no_images_to_read_anew")
     order = _order(session, by, row, order_id) if order_id else _placed(session, by, row, now)
@@ -166,6 +166,10 @@ def accept(
     if version is not None:  # a result of another region is not ours to send on
         deliveries.owe_recognised(session, order, version, by, now)
     return order
+
+
+def _images(session: Session, row: Recognition) -> list[Study]:
+    return anew.images_of(session, row.result_order_id, row.patient_id, hold=True)
 
 
 def decline(
