@@ -24,6 +24,8 @@ LINES: Final[dict[str, str]] = {
     "order: complete": N_("The order is completed."),
     "order: reopen": N_("The order is open again."),
     "order: recognise": N_("An existing result serves this order."),
+    "order: read anew": N_("An existing result serves, and its images are read anew for this order."),
+    "order: read again": N_("The report was withdrawn: the existing images are read once more."),
     "order: cancel": N_("The order was cancelled."),
     "order: expire": N_("Nobody came for the examination: the order was closed."),
     "order: place again": N_("The hospital system changed the closed order: it is placed again."),
