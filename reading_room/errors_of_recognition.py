@@ -12,6 +12,12 @@ RECOGNITION: Final[dict[str, str]] = {
     "recognition_over": N_("This result serves no more: it is too old, was withdrawn, or is another patient's."),
     "recognition_for_another_order": N_("The order asks for something else than this result was offered for."),
     "report_not_adopted": N_("Only images and data of this result serve; its report may not be adopted."),
+    "no_images_to_read_anew": N_("Of this result no images are held here, so that nobody can read them anew."),
+    "images_of_another_person": N_("These images turned out to be another person's: no report on them can be signed."),
+    "images_graded_where_made": N_("These images are graded with the case that they were made for."),
+    "read_anew_elsewhere": N_(
+        "The images were also read anew at {center}. Ask its senior reader to withdraw that report first."
+    ),
     "refusal_reason_unknown": N_("Choose why a new examination is needed."),
     "refusal_words_missing": N_("Say in words why a new examination is needed."),
     "recognition_unanswered": N_("There are results that serve. Take one, or say why a new examination is needed."),

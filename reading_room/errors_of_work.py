@@ -183,6 +183,7 @@ WORK: Final[dict[str, str]] = {
     "order_cannot_be_cancelled": N_("The order cannot be cancelled in its present state ({state})."),
     "order_cancelled": N_("The order is cancelled."),
     "order_expired": N_("Nobody came for this order in time, so it was closed by itself."),
+    "order_rereading": N_("Existing images are read anew for this order: nobody is to be examined."),
     "order_recognised": N_("An existing result serves this order."),
     "order_performed": N_("The examination was performed."),
     "order_completed": N_("The order is completed."),

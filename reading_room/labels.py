@@ -71,6 +71,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "in progress": N_("in progress"),
         "performed": N_("performed"),
         "completed": N_("completed"),
+        "rereading": N_("existing images read anew"),
         "recognised": N_("recognised"),
         "cancelled": N_("cancelled"),
         # studies
@@ -288,6 +289,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "absence removed": N_("absence removed"),
         "case taken over": N_("case taken over"),
         "case returned": N_("case returned"),
+        "images not read anew": N_("existing images not read anew"),
         "case referred": N_("case referred"),
         "referral recalled": N_("referral taken back"),
         "return answered": N_("return answered by the township"),
@@ -401,6 +403,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "case sent back": N_("Your report was sent back"),
         "case taken over": N_("Your case was taken over"),
         "case returned": N_("The examination is to be repeated"),
+        "images do not do": N_("Existing images do not do: the patient is to be examined"),
         "return answered": N_("The township has answered a return"),
         "referral": N_("You are asked for an opinion"),
         "referral answered": N_("Your question was answered"),
@@ -422,7 +425,7 @@ LABELS: Final[dict[str, dict[str, str]]] = {
         "none": N_("none: only within the house, without a login"),
     },
     "recognition outcome": {
-        "images": N_("The images and data serve; they are read anew."),
+        "images": N_("The images and data serve, the report does not."),
         "report": N_("The images serve, and the report may be adopted."),
     },
     "judgement": {"justified": N_("justified"), "not justified": N_("not justified")},

@@ -13,6 +13,7 @@ from reading_room.labels import label, problem
 from reading_room.words import N_, Words
 from worklist.people import Actor
 from worklist.queries.views import Story, StoryEntry
+from worklist.rules.kinds import GOES_HOME
 
 LINES: Final[dict[str, str]] = {
     "order: place": N_("Ordered. The accession number is {accession_number}."),
@@ -23,6 +24,8 @@ LINES: Final[dict[str, str]] = {
     "order: complete": N_("The order is completed."),
     "order: reopen": N_("The order is open again."),
     "order: recognise": N_("An existing result serves this order."),
+    "order: read anew": N_("An existing result serves, and its images are read anew for this order."),
+    "order: read again": N_("The report was withdrawn: the existing images are read once more."),
     "order: cancel": N_("The order was cancelled."),
     "order: expire": N_("Nobody came for the examination: the order was closed."),
     "order: place again": N_("The hospital system changed the closed order: it is placed again."),
@@ -200,7 +203,7 @@ def _more(entry: StoryEntry, words: Words) -> list[str]:
     if entry.code == "late images: arrive":
         count = params["count"]
         more.append(ngettext("%(num)s image", "%(num)s images", count) % {"num": count})
-    if entry.code == "reading: open" and params.get("reading_kind") == "primary":
+    if entry.code == "reading: open" and params.get("reading_kind") in GOES_HOME:
         if params.get("route_version"):
             more.append(
                 _("By the route “{route}” of version {version} of the rules.").format(

@@ -428,7 +428,7 @@ def documents_for(prepared: reports.Prepared) -> tuple[ReportDocument, ...]:
     data = documents.to_canonical(prepared.report)
     digest = sha256(data).hexdigest()
     made = [ReportDocument("json", StoredBytes(f"documents/{digest}", len(data), digest, digest))]
-    for kind in sorted(documents_of(prepared.status) - {"json"}):
+    for kind in sorted(documents_of(prepared.status, is_filed=prepared.filing.is_filed) - {"json"}):
         uid = new_study_uid()
         own = sha256(uid.encode()).hexdigest()
         sop_class = {"sr": ENHANCED_SR, "encapsulated pdf": ENCAPSULATED_PDF}.get(kind, "")

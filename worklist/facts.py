@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, get_args
+from zoneinfo import ZoneInfo
 
 Priority = Literal["STAT", "URGENT", "ROUTINE"]
 PRIORITIES: tuple[Priority, ...] = ("STAT", "URGENT", "ROUTINE")
@@ -594,6 +595,7 @@ class Filing:
     birth_date: str
     seen: tuple[SeenInstance, ...]
     predecessor: SeenInstance | None = None  # the structured report of the version before this one
+    is_filed: bool = True  # else no DICOM documents are made: the images are of another order (docs/decisions/0046)
 
 
 @dataclass(frozen=True)
@@ -630,6 +632,15 @@ class SignedReport:
     head: Letterhead = Letterhead()
     measurements: tuple[Measurement, ...] = ()
     tier: Tier = "critical"  # of what `text.critical` says
+    images_of: str = ""  # existing images were read anew: the institution that made them, at `observed_at`
+
+    @property
+    def images_said(self) -> str:
+        """What everybody who gets the report is told of images that were read anew; empty where they were not."""
+        if not self.images_of:
+            return ""
+        at = f"{self.observed_at.astimezone(ZoneInfo(self.timezone)):%Y-%m-%d %H:%M}" if self.observed_at else ""
+        return f"以既有影像重新阅片，未做新检查：{at}{self.images_of}检查的影像。"
 
 
 @dataclass(frozen=True)
@@ -735,6 +746,7 @@ class OrderNews:
     at: datetime
     why: str = ""
     timezone: str = "Asia/Shanghai"
+    remarks: tuple[str, ...] = ()  # of the existing result that serves it
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,16 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move("performed", "complete", "completed"),
         Move("completed", "reopen", "performed"),
         *_each("placed | scheduled", "recognise", "recognised"),
+        # Images of an earlier examination serve, and a center reads them for this order: nobody is examined.
+        *_each("placed | scheduled", "read anew", "rereading"),
+        Move("rereading", "complete", "completed"),
+        Move("rereading", "return", "scheduled"),  # they do not do after all
+        Move("completed", "read again", "rereading"),  # its report was withdrawn
         *_each("placed | scheduled", "cancel", "cancelled"),
         *_each("placed | scheduled", "expire", "cancelled"),  # nobody came, for as long as the institution waits
         Move("cancelled", "place again", "placed"),  # only what had expired, when its HIS changes it
         # Images exist: a device or HIS may not cancel any more, a person may, with a reason.
-        *_each("in progress | performed", "abandon", "cancelled"),
+        *_each("in progress | performed | rereading", "abandon", "cancelled"),
     ),
     # Have all images of the study come?
     "study arrival": (
@@ -176,6 +181,7 @@ MOVES: dict[str, tuple[Move, ...]] = {
         Move(NEW, "offer", "offered"),
         Move("offered", "accept", "accepted"),
         Move("offered", "decline", "declined"),
+        Move("accepted", "give up", "given up"),  # its images were to be read anew, and did not do
     ),
     # A device asks whether we answer for its objects (storage commitment, DICOM PS3.4 annex J).
     "commitment": (

@@ -55,6 +55,7 @@ def diagnostic_report(record: ReportRecord, document: SignedReport, systems: Sys
     local = [(systems.of("procedure"), code, name) for code, name in codes] if len(codes) == 1 else []
     marks = dict.fromkeys(mark for order in document.orders for mark in order.marks)
     accessions = dict.fromkeys(order.accession_number for order in document.orders)
+    anew = [document.images_said] if document.images_of else []
     writer = [] if document.writer == document.signer else [_person(document.writer, document.writer_name, systems)]
     return made(
         {
@@ -62,7 +63,10 @@ def diagnostic_report(record: ReportRecord, document: SignedReport, systems: Sys
             "id": record.report_id,
             "meta": {"lastUpdated": instant(record.signed_at)},
             "text": {"status": "generated", "div": _narrative(document)},
-            "extension": [{"url": systems.of("recognition-mark"), "valueString": mark} for mark in marks],
+            "extension": [
+                *({"url": systems.of("recognition-mark"), "valueString": mark} for mark in marks),
+                *({"url": systems.of("images-read-anew"), "valueString": said} for said in anew),
+            ],
             "identifier": [
                 identifier(systems.of("report"), record.report_id, "FILL"),
                 version_identifier(record, systems),

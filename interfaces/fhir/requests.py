@@ -16,6 +16,7 @@ STATUS: Final = {
     "in progress": "active",
     "performed": "active",  # its report is still awaited
     "completed": "completed",
+    "rereading": "active",  # images of an earlier examination are read for it
     "recognised": "revoked",  # nothing is performed: an existing result serves
     "cancelled": "revoked",
 }

@@ -110,8 +110,8 @@ def _order(
         32: _person(report.signer, report.signer_name),
         33: _person(report.writer, report.writer_name) if report.writer != report.signer else "",
     })  # fmt: skip
-    if report.reason:
-        yield segment("NTE", {1: "1", 3: composite(report.reason)})
+    if remark := f"{report.images_said}{report.reason}":
+        yield segment("NTE", {1: "1", 3: composite(remark)})
     observations: list[dict[int, str]] = [
         {2: "FT", 3: composite(*identity), 5: composite(words), 8: flag}
         for identity, words, flag in _observations(report)

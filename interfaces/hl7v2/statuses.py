@@ -85,5 +85,8 @@ def write_status(news: OrderNews, to: Addressee, *, control_id: str, sent_at: da
     })  # fmt: skip
     # Apart: of the segments among which the order's detail is one, hl7apy wants to see all.
     checked(order_part, to)
-    checked_segment(detail, to)
-    return charset.encode(order_part + detail, to.character_set)
+    # What serves the order is named where HL7 v2 has notes on the detail: a status carries no results of its own.
+    notes = [segment("NTE", {1: str(n), 3: composite(said)}) for n, said in enumerate(news.remarks, start=1)]
+    for part in (detail, *notes):
+        checked_segment(part, to)
+    return charset.encode(order_part + detail + "".join(notes), to.character_set)

@@ -115,6 +115,8 @@ def _remark(report: SignedReport) -> str:
         said.append(f"本报告已撤回，请勿使用。{report.reason}")
     elif report.reason:
         said.append(report.reason)
+    if report.images_of:
+        said.append(report.images_said)
     return "；".join(said)
 
 

@@ -7,13 +7,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from gateway.http import Acting, Served
 from reading_room import recognition_words
 from reading_room.api.access import Looking
 from reading_room.api.fields import REFUSALS, After, Body, Id, Limit, Listed, PathId, Plain, Remark, Word, require_zone
 from reading_room.words import Words, language_of
-from worklist.actions import looking, recognising, refusals
+from worklist.actions import anew, looking, recognising, refusals
+from worklist.people import Actor
 from worklist.queries import recognised, recognition_figures
 from worklist.queries.recognition_figures import Figure
 from worklist.queries.views import OutsideView, Recognised
@@ -36,7 +38,7 @@ class OfferOut(BaseModel):
 
     id: str = Field(description="Names the offer in an answer; empty where the result is not recognised.")
     recognised: bool
-    outcome: str = Field(description="images: read anew; report: the report may be adopted; empty: neither.")
+    outcome: str = Field(description="images: these alone serve; report: the report may be adopted; empty: neither.")
     duty: str = Field(description="must or may be accepted; empty: neither.")
     until: datetime | None = Field(description="The last moment at which it serves.")
     marks: list[str] = Field(description="Such as 鄂HR; empty where institution or item lack their assessment.")
@@ -53,6 +55,7 @@ class OfferOut(BaseModel):
     outside_id: str = Field(description="For `/api/outside-results`, of a result of another region; else empty.")
     grade: str = Field(description="Of the hospital, as a result of another region says it.")
     region: str = Field(description="Where that is (GB/T 2260), as it says it.")
+    can_be_read_anew: bool = Field(description="Its images are held here: the center can read them for the new order.")
     study_ids: list[str] = Field(description="For `/studies` and `/dicom-web/held`.")
     because: list[BecauseOut]
 
@@ -79,6 +82,11 @@ class AnswerIn(Body):
     id: Id = Field(description="Of the offer.")
     answer: Literal["accepted", "declined"]
     adopted: Literal["", "images", "report"] = Field("", description="Accepted: how far. Empty: as far as it serves.")
+    read_anew: bool | None = Field(
+        None,
+        description="Accepted as images: the center reads them for this order, and its report is the order's. Null: "
+        "wherever images are held here. False: the result is taken as it is, and nobody writes a further report.",
+    )
     reason: Word = Field("", description="Declined: a code of `reasons`.")
     words: Remark = Field("", description="Declined: needed for the code 6.")
     patient_told: bool = Field(False, description="Declined: the patient knows why they are examined anew.")
@@ -95,6 +103,7 @@ class AnsweredOut(BaseModel):
     order_id: str
     order_status: str
     accession_number: str
+    reading_id: str = Field(description="Of the case in which the images are read anew; else empty.")
 
 
 class ChallengeIn(Body):
@@ -140,14 +149,7 @@ def answer_offer(web: Served, by: Acting, body: AnswerIn) -> AnsweredOut:
     """Take an offered result, or say why a new examination is needed."""
     now = web.clock()
     if body.answer == "accepted":
-        order = web.database.write(
-            lambda s: _accepted(
-                recognising.accept(s, by, body.id, now, adopted=body.adopted, order_id=body.order_id or "")
-            )
-        )
-        return AnsweredOut(
-            id=body.id, state="accepted", order_id=order[0], order_status=order[1], accession_number=order[2]
-        )
+        return web.database.write(lambda s: _accepted(s, by, body, now))
     web.database.write(
         lambda s: recognising.decline(
             s,
@@ -160,7 +162,9 @@ def answer_offer(web: Served, by: Acting, body: AnswerIn) -> AnsweredOut:
             order_id=body.order_id or "",
         )
     )
-    return AnsweredOut(id=body.id, state="declined", order_id=body.order_id or "", order_status="", accession_number="")
+    return AnsweredOut(
+        id=body.id, state="declined", order_id=body.order_id or "", order_status="", accession_number="", reading_id=""
+    )
 
 
 @router.get("/recognition/refusals")
@@ -194,7 +198,9 @@ def challenge_refusal(web: Served, by: Acting, recognition_id: PathId, body: Cha
     """A manager asks about a refusal, on record."""
     now = web.clock()
     web.database.write(lambda s: refusals.challenge(s, by, recognition_id, body.words, now))
-    return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
+    return AnsweredOut(
+        id=recognition_id, state="declined", order_id="", order_status="", accession_number="", reading_id=""
+    )
 
 
 @router.post("/recognition/{recognition_id}/reply")
@@ -202,11 +208,24 @@ def reply_to_challenge(web: Served, by: Acting, recognition_id: PathId, body: Ch
     """Whoever declined, or a colleague there, answers the manager's question; once."""
     now = web.clock()
     web.database.write(lambda s: refusals.reply(s, by, recognition_id, body.words, now))
-    return AnsweredOut(id=recognition_id, state="declined", order_id="", order_status="", accession_number="")
+    return AnsweredOut(
+        id=recognition_id, state="declined", order_id="", order_status="", accession_number="", reading_id=""
+    )
 
 
-def _accepted(order: Any) -> tuple[str, str, str]:
-    return order.id, order.state, order.accession_number
+def _accepted(session: Session, by: Actor, body: AnswerIn, now: datetime) -> AnsweredOut:
+    order = recognising.accept(
+        session, by, body.id, now, adopted=body.adopted, order_id=body.order_id or "", read_anew=body.read_anew
+    )
+    reading = anew.of_order(session, order.id) if order.state == "rereading" else None
+    return AnsweredOut(
+        id=body.id,
+        state="accepted",
+        order_id=order.id,
+        order_status=order.state,
+        accession_number=order.accession_number,
+        reading_id=reading.id if reading is not None else "",
+    )
 
 
 def _offer(offer: recognising.Offer, words: Words, now: datetime) -> OfferOut:
@@ -231,6 +250,7 @@ def _offer(offer: recognising.Offer, words: Words, now: datetime) -> OfferOut:
         outside_id=result.outside_id,
         grade=result.source.grade if result.source else "",
         region=result.source.region if result.source else "",
+        can_be_read_anew=offer.can_be_read_anew,
         study_ids=list(result.study_ids),
         because=[
             BecauseOut(

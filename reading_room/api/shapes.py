@@ -31,7 +31,7 @@ class WorklistItem(BaseModel):
 
     id: str
     status: str = Field(description="State of the reading: unread, drafted, in review, signed, …")
-    kind: str = Field(description="primary, second or consultation.")
+    kind: str = Field(description="primary, anew (existing images, nobody is examined) or consultation.")
     priority: str = Field(description="STAT, URGENT or ROUTINE.")
     is_first: bool = Field(
         description="Read before all else, whatever its priority: its order says what the center named."

@@ -78,7 +78,7 @@ def reprint(web: Web, report: SignedReport, mark: Mark, store_keys: Mapping[str,
 
 def _make(web: Web, prepared: Prepared, kept: list[ReportDocument]) -> None:
     report, filing = prepared.report, prepared.filing
-    wanted = documents_of(prepared.status)
+    wanted = documents_of(prepared.status, is_filed=filing.is_filed)
     signer = _signer(web, report)
     keys = {seen.sop_instance_uid: seen.store_key for seen in filing.seen}
     pictures = _pictures(web.store, [(keys[uid], frame) for uid, frame in report.key_images])

@@ -9,6 +9,7 @@ WATERMARKS: Final[dict[str, str]] = {
     "withdrawal": "已撤回",
     "superseded": "已被新版本取代",
 }
+READ_ANEW: Final = "以既有影像重新阅片，未做新检查"
 STATUS: Final[dict[str, str]] = {
     "preliminary": "初步报告",
     "final": "正式报告",

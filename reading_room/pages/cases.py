@@ -28,6 +28,7 @@ from worklist.queries.leases import Lease
 from worklist.queries.rota import ReaderRow
 from worklist.queries.views import CaseView, VersionView
 from worklist.rules.documents import MOST_KEY_IMAGES
+from worklist.rules.kinds import GOES_HOME
 from worklist.rules.returns import REASONS
 from worklist.rules.suspicions import Suspicion
 
@@ -156,7 +157,7 @@ def _case_page(
     is_senior = actor.has("senior reader", row.center_id)
     mine = lease.mine  # also when its time is over and nobody took it: what is typed then must not be lost
     open_state = row.state in OPEN
-    primary = row.kind == "primary"
+    goes_home = row.kind in GOES_HOME
     signs_alone = not case.two_people and row.state in ("unread", "drafted")
     # Typed words stay on the screen; after a conflict they are based on what is held now, which is shown beside them.
     text = ReportText(typed.findings, typed.impression, typed.critical) if "findings" in typed else _text_of(draft)
@@ -181,11 +182,12 @@ def _case_page(
         is_reader=is_reader,
         is_senior=is_senior,
         open_state=open_state,
+        goes_home=goes_home,
         may_claim=is_senior if row.state == "in review" else is_reader,
         can_write=mine and open_state,
-        can_sign=mine and is_senior and primary and (row.state == "in review" or signs_alone),
+        can_sign=mine and is_senior and goes_home and (row.state == "in review" or signs_alone),
         can_preliminary=(
-            primary
+            goes_home
             and case.preliminary_now
             and row.state in ("unread", "drafted")
             and not case.versions
@@ -240,7 +242,7 @@ def _is_in_review(case: CaseView) -> bool:
 
 def whom_to_ask(session: Session, by: Actor, case: CaseView, now: datetime) -> list[Whom]:
     """Whom a case can be referred to: the other centers of its discipline and their readers, and colleagues."""
-    if case.row.kind != "primary" or case.row.state not in OPEN:
+    if case.row.kind not in GOES_HOME or case.row.state not in OPEN:
         return []
     found = []
     for center in administration.centers(session, by):

@@ -13,6 +13,7 @@ DONE: Final = {
     "shared": N_("The link works from now on. Let them scan it, or send it."),
     "sharing_ended": N_("The link is closed."),
     "recognised": N_("No new examination: the existing result serves this order."),
+    "read_anew": N_("No new examination: the center reads the existing images anew, and its report comes here."),
     "given": N_("It is on record that the report was given."),
     "ordered_before": N_(
         "This order was placed with that form already, so nothing was ordered again. For another, begin a new form."

@@ -46,6 +46,7 @@ class OfferShown:
     report_id: str
     study_ids: tuple[str, ...]
     is_open: bool  # whether report and images can be opened from here
+    can_be_read_anew: bool = False
     outside_id: str = ""  # of a result of another region
     grade: str = ""
     region: str = ""
@@ -101,8 +102,7 @@ def answer_for_order(request: Request, web: Served, actor: Acting, order_id: str
         serving = {offer.id for offer in found if offer.id}
         kind, _colon, taken = typed.answer.partition(":")
         if taken in serving:
-            recognising.accept(session, actor, taken, now, adopted=kind, order_id=order_id)
-            return "recognised"
+            return _accept(session, actor, kind, taken, order_id, now)
         if kind == "release" and not serving:
             recognition_holds.release(session, actor, order_id, now)
             return "ordered"
@@ -187,7 +187,8 @@ def place(
     """Place the order of a form, unless there are results that serve and nothing was said of them: then the patient is
     registered, the offers are on record, and nothing is ordered. An emergency is never stopped.
 
-    The field `answer` is ``report:ID`` or ``images:ID`` of an offer that is taken, or ``new``.
+    The field `answer` is ``report:ID``, ``images:ID`` (read anew) or ``data:ID`` (as it is) of an offer that is taken,
+    or ``new``.
 
     `whole` is what was typed, by which a form that is sent again is known (`ordering_once`).
     """
@@ -201,12 +202,20 @@ def place(
     ordering_once.remember(session, actor, typed.key, whole, order, now)
     session.flush()
     if taken in serving:
-        recognising.accept(session, actor, taken, now, adopted=kind, order_id=order.id)
-        return Outcome(order.id, "recognised")
+        return Outcome(order.id, _accept(session, actor, kind, taken, order.id, now))
     if kind == "new":
         _decline(session, actor, serving, typed, order.id, now)
     linking.try_waiting_studies(session, order, now)
     return Outcome(order.id, "ordered")
+
+
+def _accept(session: Session, actor: Actor, kind: str, offer_id: str, order_id: str, now: datetime) -> str:
+    """Take a result as far as was chosen; returns what was done (a key of `DONE`)."""
+    adopted = "images" if kind == "data" else kind
+    order = recognising.accept(
+        session, actor, offer_id, now, adopted=adopted, order_id=order_id, read_anew=kind == "images"
+    )
+    return "read_anew" if order.state == "rereading" else "recognised"
 
 
 def _decline(session: Session, actor: Actor, serving: set[str], typed: Form, order_id: str, now: datetime) -> None:
@@ -243,6 +252,7 @@ def _shown(view: View, actor: Actor, offer: Offer, now: datetime) -> OfferShown:
         report_id=result.reading_id,
         study_ids=result.study_ids,
         is_open=verdict.recognised or result.institution_id == actor.institution_id,
+        can_be_read_anew=offer.can_be_read_anew,
         outside_id=result.outside_id,
         grade=result.source.grade if result.source else "",
         region=result.source.region if result.source else "",

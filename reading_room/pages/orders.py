@@ -39,7 +39,10 @@ def order_list(request: Request, web: Served, actor: Acting, state: str = "", q:
     states = [
         ("", _("All")),
         ("open", _("Not finished")),
-        *((s, label(view.words, "state", s)) for s in ("scheduled", "in progress", "performed", "completed")),
+        *(
+            (s, label(view.words, "state", s))
+            for s in ("scheduled", "in progress", "performed", "rereading", "completed")
+        ),
         ("cancelled", _("cancelled")),
     ]
     return view.page("orders.html", polled=polled[0], query=query, states=states, can_order=is_home(actor))
@@ -155,9 +158,8 @@ def _order_page(
 
 
 def _returned_why(order: OrderDetail) -> str:
-    if order.row.note != "returned":
-        return ""
-    return next((s.why for s in reversed(order.story) if s.machine == "reading" and s.verb == "return"), "")
+    verb = {"returned": "return", "images_do_not_do": "close"}.get(order.row.note)
+    return next((s.why for s in reversed(order.story) if s.machine == "reading" and s.verb == verb), "")
 
 
 def home_only(actor: Actor) -> None:

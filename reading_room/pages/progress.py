@@ -11,6 +11,7 @@ HEEDED = {
     "procedure_not_mapped": N_("not yet accepted"),
     "result_serves": N_("held: an existing result serves"),
     "returned": N_("returned: examine again"),
+    "images_do_not_do": N_("examine: the existing images do not do"),
     "step_discontinued": N_("broken off: please decide"),
     "cancel_refused": N_("cancellation asked for: please decide"),
 }
@@ -18,6 +19,7 @@ HEEDED = {
 NEXT = {
     "procedure_not_mapped": N_("The PACS admin has been told. Call them if the patient is waiting."),
     "result_serves": N_("Take the result, or say why a new examination is needed."),
+    "images_do_not_do": N_("The order is on the device's worklist: examine the patient."),
     "returned": N_("Examine again under the same number, and answer the reader."),
     "step_discontinued": N_("Say whether it is examined again or the images are enough."),
     "cancel_refused": N_("Say whether the case is closed, or the report is still wanted."),

@@ -203,8 +203,8 @@ function start() {
     const template = aids.templates.find((found) => found.id === chooser.value);
     if (template) templates.begin(template); else templates.leave();
   });
-  grade.addEventListener("change", saveGrade);
-  why.addEventListener("change", saveGrade);
+  grade?.addEventListener("change", saveGrade); // images that are read anew are graded where they were made
+  why?.addEventListener("change", saveGrade);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy-prior]");
     if (button) copyPrior(button.dataset.copyPrior);

@@ -137,7 +137,9 @@ def test_a_correction_follows_to_whoever_took_the_result(desk: Desk) -> None:
     patient = known_at_ts02(desk)
     doctor = desk.program("doc2")
     [item] = asked(doctor, patient)
-    doctor.post("/api/recognition", json={"id": item["id"], "answer": "accepted", "adopted": "images"})
+    doctor.post(
+        "/api/recognition", json={"id": item["id"], "answer": "accepted", "adopted": "images", "read_anew": False}
+    )
     desk.world.correct("reader1", report, ReportText("双肺纹理清晰。", "左肺结节。"), at=desk.now)
     desk.world.submit("reader1", report, at=desk.now)
     desk.world.claim("senior1", report, at=desk.now)
@@ -248,7 +250,7 @@ def test_from_another_consortium_institution_and_item_must_have_passed(desk: Des
     assert (item["recognised"], item["outcome"], item["marks"]) == (True, "images", ["鄂HR"])
     body = {"id": item["id"], "answer": "accepted", "adopted": "report"}
     assert code_of(doctor.post("/api/recognition", json=body)) == "report_not_adopted"
-    assert doctor.post("/api/recognition", json=body | {"adopted": ""}).json()["order_status"] == "recognised"
+    assert doctor.post("/api/recognition", json=body | {"adopted": ""}).json()["order_status"] == "rereading"
     assert desk.world.one(Recognition).adopted == "images"
 
 
@@ -389,7 +391,7 @@ def test_an_order_of_the_his_is_answered_on_its_page_and_a_withdrawal_is_told_th
     unanswered = page.post(address, data={}, follow_redirects=False)
     assert unanswered.status_code == 409
     offer = desk.world.one(Recognition)
-    taken = page.post(address, data={"answer": f"images:{offer.id}"}, follow_redirects=False)
+    taken = page.post(address, data={"answer": f"data:{offer.id}"}, follow_redirects=False)
     assert taken.headers["location"] == f"/orders/{placed.id}?done=recognised"
     assert address not in page.get(f"/orders/{placed.id}").text
     desk.world.withdraw("senior1", report, at=desk.now)

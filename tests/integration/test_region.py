@@ -16,19 +16,22 @@ from starlette.testclient import TestClient
 from gateway.outgoing import Allowed
 from gateway.regional import Platforms
 from huren.app import create_app
+from interfaces.hl7v2.statuses import write_status
 from reading_room.platforms import open_token
 from tests.integration.api_desk import Desk, code_of, open_desk
 from tests.peers.platform import Platform
 from tests.peers.ports import LOOPBACK
 from tests.working import worker_of
-from worklist.actions import configuration, device_settings
+from worklist.actions import configuration, deliveries, device_settings, recognising
 from worklist.facts import Identifier, PatientFacts, PersonName
 from worklist.people import HUREN
 from worklist.tables import (
     AuditRow,
+    Delivery,
     Device,
     MatchSuggestion,
     Message,
+    Notice,
     Order,
     OutsideReport,
     Patient,
@@ -219,6 +222,51 @@ def test_a_national_mark_of_another_province_is_offered_and_taken(desk: Desk, re
     assert [r["is_withdrawn"] for r in shown["recognised"]] == [True]
     assert "腔隙性脑梗死。" not in desk.browser("doc1").get(f"/outside/{item['outside_id']}").text
     assert offered(desk, patient) == []
+
+
+def test_its_his_hears_what_serves_whose_it_is_and_that_it_was_taken_back(desk: Desk, region: TestClient) -> None:
+    known(desk)
+    handed_in(region, bundle())
+    endpoint = {"name": "HIS of TS01", "order_status": True}
+    desk.world.do(configuration.save_endpoint, HUREN, endpoint, desk.now, id=desk.world.endpoints["TS01"])
+    who = PatientFacts((Identifier("", "10001", "MR"),), PersonName("王小东"), "M", "19600102")
+    placed = desk.world.order("CT-HEAD", patient=who, at=desk.now)
+    (offer,) = (o for o in desk.world.do(recognising.offer_for, desk.world.actor("doc1"), placed.id, desk.now) if o.id)
+    assert not offer.can_be_read_anew
+    doctor = desk.program("doc1")
+    said = {"id": offer.id, "answer": "accepted", "order_id": placed.id}
+    assert code_of(doctor.post("/api/recognition", json=said | {"read_anew": True})) == "no_images_to_read_anew"
+    assert doctor.post("/api/recognition", json=said).json()["order_status"] == "recognised"
+    message = newest_status(desk, placed.id)
+    assert "ORC|OC|" in message
+    notes = [line for line in message.split("\r") if line.startswith("NTE|")]
+    assert notes[0].startswith("NTE|1||互认结果：远方人民医院 ")
+    assert "标识全国HR，采用影像和数据，原结论仅供参考" in notes[0]
+    assert "由其他区域的机构出具，非本中心签发，编号" in notes[1]
+    assert "腔隙性脑梗死。" in "".join(notes[2:])
+    assert not [line for line in message.split("\r") if line.startswith("OBX|")], "a status issues no results"
+    handed_in(region, bundle(status="entered-in-error"))
+    message = newest_status(desk, placed.id)
+    notes = [line for line in message.split("\r") if line.startswith("NTE|")]
+    assert len(notes) == 1
+    assert "已被出具方撤回" in notes[0]
+    assert "腔隙性脑梗死。" not in message
+    told = {n.kind for n in desk.world.rows(Notice, Notice.address == f"/orders/{placed.id}")}
+    assert told == {"report changed"}
+    assert desk.world.order_now(placed).state == "recognised"
+    count = len(desk.world.rows(Delivery, Delivery.order_id == placed.id))
+    handed_in(region, bundle(status="entered-in-error"))
+    assert len(desk.world.rows(Delivery, Delivery.order_id == placed.id)) >= count
+
+
+def newest_status(desk: Desk, order_id: str) -> str:
+    """The newest news of an order as its HIS gets it."""
+    rows = desk.world.rows(Delivery, Delivery.order_id == order_id, Delivery.kind == "order status")
+    newest = max(rows, key=lambda row: row.id)
+    attempt = desk.world.do(deliveries.begin_attempt, newest.id, desk.now)
+    assert attempt is not None
+    assert attempt.news is not None
+    return write_status(attempt.news, attempt.to, control_id="1", sent_at=desk.now).decode()
 
 
 REACHES = {

@@ -16,6 +16,7 @@ from worklist import audit
 from worklist.errors import BadInput, Forbidden, NotFound
 from worklist.people import Actor
 from worklist.rules.due import due_at
+from worklist.rules.kinds import GOES_HOME
 from worklist.rules.working_time import Calendar, calendar_from, day_of, read_hours, written
 from worklist.tables import CalendarDay, Center, Order, Procedure, Reading, ReadingOrder
 from worklist.tables.base import UtcDateTime, table_of
@@ -168,7 +169,7 @@ def _count_again(session: Session, center: Center, now: datetime) -> None:
             Reading.center_id == center.id,
             Reading.state.in_(COUNTED),
             Reading.priority != "STAT",
-            Reading.kind == "primary",
+            Reading.kind.in_(GOES_HOME),
             Reading.ready_at.is_not(None),
             Reading.signed_at.is_(None),
         )

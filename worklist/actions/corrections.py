@@ -8,13 +8,14 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from worklist import register
-from worklist.actions import critical, deliveries, filing, giving, late, reading_making, readings, reports
+from worklist.actions import anew, critical, deliveries, filing, giving, late, reading_making, readings, reports
 from worklist.errors import BadInput, Conflict, Forbidden
 from worklist.facts import ReportDocument, ReportText
 from worklist.moves import begin, can, move
 from worklist.numbers import new_verification_code
 from worklist.people import Actor
 from worklist.rules import measurements
+from worklist.rules.kinds import ANEW
 from worklist.tables import Reading, ReportVersion, new_id
 
 
@@ -132,7 +133,7 @@ def withdraw(
     session: Session, by: Actor, prepared: reports.Prepared, documents: tuple[ReportDocument, ...], now: datetime
 ) -> ReportVersion:
     """Issue a withdrawal: a version of its own, delivered to everyone who had an earlier one."""
-    canonical = filing.canonical("withdrawal", documents)
+    canonical = filing.canonical("withdrawal", documents, is_filed=prepared.filing.is_filed)
     reports.require_same_signer(by, prepared)
     current = session.get_one(ReportVersion, prepared.version_id)
     reading = readings.get(session, by, current.reading_id)
@@ -171,10 +172,14 @@ def withdraw(
     move(session, "reading", reading, "withdraw", by, now, prepared.report.reason)
     reading.holder_id = reading.held_until = None
     for order in readings.orders_of(session, reading):
-        if can("order", order, "reopen"):
+        if reading.kind != ANEW and can("order", order, "reopen"):
             move(session, "order", order, "reopen", by, now, prepared.report.reason)
     critical.retract_all(session, by, reading, prepared.report.reason, now)
-    reading_making.open_again(session, reading, readings.orders_of(session, reading), by, now, prepared.report.reason)
+    if reading.kind == ANEW:
+        anew.after_withdrawal(session, reading, by, now, prepared.report.reason)
+    else:
+        orders = readings.orders_of(session, reading)
+        reading_making.open_again(session, reading, orders, by, now, prepared.report.reason)
     deliveries.owe(session, reading, version, by, now)
     reports.tell_of_change(session, by, reading, now)
     reports.note(session, by, "report withdrawn", reading, version, now, prepared.report.reason)

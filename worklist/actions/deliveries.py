@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from worklist import audit, outbox
-from worklist.actions import order_status, publishing
+from worklist.actions import order_status, publishing, told_results
 from worklist.errors import NotFound, TryLater
 from worklist.facts import Addressee, OrderNews, Publication, RecognisedFor
 from worklist.moves import begin, can, move
@@ -95,7 +95,10 @@ def owe(
         )
         begin(session, "delivery", delivery, "owe", by, now, order_key=f"{first}>{endpoint_id}")
     serves = select(Recognition.order_id).where(Recognition.reading_id == reading.id, Recognition.state == "accepted")
-    for order in session.scalars(select(Order).where(Order.id.in_(serves)).order_by(Order.id)).unique():
+    # One whose images are read anew has a report of its own.
+    for order in session.scalars(
+        select(Order).where(Order.id.in_(serves), Order.state == "recognised").order_by(Order.id)
+    ).unique():
         owe_recognised(session, order, version, by, now)
 
 
@@ -146,7 +149,8 @@ def begin_attempt(session: Session, delivery_id: str, now: datetime) -> Attempt 
     delivery.sent_at = now
     to = _addressee(delivery.endpoint)
     if delivery.kind == order_status.KIND:
-        news = order_status.news_of(session, delivery)
+        remarks = told_results.lines(session, session.get_one(Order, delivery.order_id))
+        news = order_status.news_of(session, delivery, remarks)
         return Attempt(delivery.id, delivery.control_id, to, delivery.attempts, news=news)
     version = session.get_one(ReportVersion, delivery.version_id)
     pdf = select(ReportDocument.store_key).where(ReportDocument.version_id == version.id, ReportDocument.kind == "pdf")

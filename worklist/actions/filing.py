@@ -15,6 +15,7 @@ from worklist.actions import archiving
 from worklist.errors import Broken, Conflict
 from worklist.facts import DOCUMENT_SERIES, Filing, PersonName, ReportDocument, ReportStatus, SeenInstance
 from worklist.rules.documents import documents_of
+from worklist.rules.kinds import ANEW
 from worklist.rules.objects import is_structured_report
 from worklist.tables import Instance, Order, Patient, Reading, ReportVersion, Series, Study
 from worklist.tables import ReportDocument as ReportDocumentRow
@@ -59,6 +60,7 @@ def filing_of(session: Session, reading: Reading, orders: Sequence[Order], studi
         birth_date=birth_date,
         seen=_seen(session, studies),
         predecessor=_predecessor(session, reading),
+        is_filed=reading.kind != ANEW,
     )
 
 
@@ -97,7 +99,7 @@ def keep(
     session.flush()
 
 
-def canonical(status: ReportStatus, documents: Sequence[ReportDocument]) -> ReportDocument:
+def canonical(status: ReportStatus, documents: Sequence[ReportDocument], *, is_filed: bool = True) -> ReportDocument:
     """The canonical document among those of a version.
 
     Raises
@@ -106,7 +108,7 @@ def canonical(status: ReportStatus, documents: Sequence[ReportDocument]) -> Repo
         ``documents_missing`` unless exactly the documents that belong to a version of this status are there.
     """
     kinds = [document.kind for document in documents]
-    if len(kinds) != len(set(kinds)) or set(kinds) != documents_of(status):
+    if len(kinds) != len(set(kinds)) or set(kinds) != documents_of(status, is_filed=is_filed):
         raise Broken("documents_missing", status=status)
     return next(document for document in documents if document.kind == "json")
 

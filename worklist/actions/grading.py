@@ -8,8 +8,9 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from worklist.actions import readings
-from worklist.errors import BadInput
+from worklist.errors import BadInput, Conflict
 from worklist.people import Actor
+from worklist.rules.kinds import ANEW
 from worklist.tables import Reading
 
 GRADES: Final = ("A", "B", "C", "rejected")
@@ -27,11 +28,14 @@ def grade_images(session: Session, by: Actor, reading_id: str, grade: str, reaso
     BadInput
         ``field_wrong``, ``grade_reason_missing``.
     Conflict
-        ``not_held_by_you``.
+        ``not_held_by_you``; ``images_graded_where_made`` for images that are read anew: they are graded with the case
+        that they were made for.
     """
     by.require_scope("report")
     reading = readings.get(session, by, reading_id)
     readings.require_lease(reading, by, now)
+    if reading.kind == ANEW:
+        raise Conflict("images_graded_where_made")
     reason = reason.strip()
     if grade not in ("", *GRADES) or len(reason) > LONGEST_REASON or "\x00" in reason:
         raise BadInput("field_wrong", field="image_grade")

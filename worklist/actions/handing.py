@@ -9,13 +9,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import late, notices, readings
+from worklist.actions import anew, late, notices, readings
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import Fault
 from worklist.moves import begin, can, move
 from worklist.people import HUREN, Actor
 from worklist.queries import rota
 from worklist.rules.due import most_urgent
+from worklist.rules.kinds import ANEW
 from worklist.rules.returns import REASONS
 from worklist.tables import CaseReturn, Center, Reading, ReadingOrder, ReadingStudy, StudyOrder, Transition
 
@@ -43,6 +44,9 @@ def return_to_sender(
         raise BadInput("reason_missing")
     if late.current_version(session, reading.id) is not None:
         raise Conflict("already_issued")
+    if reading.kind == ANEW:  # a repeat is a first examination of this order, and no fault of whom it is asked of
+        anew.examine(session, reading, by, why.strip(), now)
+        return reading
     return _send_home(session, reading, by, why.strip(), reason, (), now)
 
 
@@ -320,6 +324,8 @@ def close(session: Session, by: Actor, reading_id: str, why: str, now: datetime)
             _give_back(session, asked, why, by, now)
     else:
         for order in readings.orders_of(session, reading):
+            if reading.kind == ANEW:
+                anew.give_up(session, order, by, why, now)
             if can("order", order, "abandon"):
                 move(session, "order", order, "abandon", by, now, why)
             order.note = "closed_without_report"

@@ -14,7 +14,7 @@ from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session, lazyload
 
 from worklist import audit
-from worklist.actions import critical, late, named_orders, patients, reading_making
+from worklist.actions import anew, critical, late, named_orders, patients, reading_making
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import can, move
 from worklist.people import HUREN, Actor
@@ -279,6 +279,8 @@ def _attach(session: Session, study: Study, orders: Iterable[Order], by: Actor, 
             write_new(session, StudyOrder(study_id=study.id, order_id=order.id, by=by.name, at=now))
         if can("order", order, "begin"):
             move(session, "order", order, "begin", by, now)
+        if order.note == anew.EXAMINE:
+            order.note = ""
     session.flush()
     reading_making.after_linking(session, study, orders, by, now)
 
@@ -320,6 +322,7 @@ def _detach(session: Session, study: Study, by: Actor, now: datetime, why: str) 
             reading.holder_id = reading.held_until = None
             reading.note = why
             alarms += critical.retract_all(session, by, reading, why, now)
+            anew.orders_without_images(session, reading, by, why, now)
             continue
         # The reading goes on with other images; it must not answer an order that has none any more.
         for order_id in without_images:

@@ -25,6 +25,7 @@ KINDS: Final = (
     "words changed",
     "case taken over",
     "case returned",
+    "images do not do",
     "return answered",
     "referral",
     "referral answered",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import expiring, linking
+from worklist.actions import anew, expiring, linking
 from worklist.actions.order_fields import (
     MUTABLE,
     Asked,
@@ -24,7 +24,8 @@ from worklist.actions.recognition_holds import HELD
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.moves import can, move
 from worklist.people import Actor
-from worklist.tables import Order, ReadingOrder, Study, StudyOrder
+from worklist.rules.kinds import ANEW
+from worklist.tables import Order, Reading, ReadingOrder, Study, StudyOrder
 
 WRONG_PATIENT = "cancellation_of_another_patient"
 """A cancellation whose patient is not the order's: it touches nothing, and a person looks at the message."""
@@ -155,8 +156,10 @@ def abandon(session: Session, by: Actor, order_id: str, why: str, now: datetime)
         raise BadInput("reason_missing")
     if can("order", order, "cancel"):
         move(session, "order", order, "cancel", by, now, why)
+    elif order.state == "rereading":
+        anew.cancel(session, order, by, why, now)
     elif can("order", order, "abandon"):
-        if session.scalar(select(ReadingOrder.reading_id).where(ReadingOrder.order_id == order.id)):
+        if session.scalar(_read(order).limit(1)) is not None:
             raise Conflict("order_is_being_read")
         move(session, "order", order, "abandon", by, now, why)
     else:
@@ -178,8 +181,14 @@ def _has_work(session: Session, order: Order) -> bool:
     sent = select(Study.id).where(
         Study.study_instance_uid == order.study_instance_uid, Study.institution_id == order.institution_id
     )
-    read = select(ReadingOrder.reading_id).where(ReadingOrder.order_id == order.id)
-    return any(session.scalar(query.limit(1)) is not None for query in (linked, sent, read))
+    return any(session.scalar(query.limit(1)) is not None for query in (linked, sent, _read(order)))
+
+
+def _read(order: Order) -> Select[str]:
+    """The cases of an order. One whose existing images did not do is over, and says nothing of its examination."""
+    over = and_(Reading.kind == ANEW, Reading.state == "closed without report")
+    cases = select(ReadingOrder.reading_id).join(Reading, Reading.id == ReadingOrder.reading_id)
+    return cases.where(ReadingOrder.order_id == order.id, ~over)
 
 
 def _note(session: Session, by: Actor, action: str, order: Order, now: datetime, why: str = "") -> None:

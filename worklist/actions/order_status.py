@@ -32,6 +32,7 @@ NEWS: Final = {
     "completed": "completed",
     "cancelled": "cancelled",
     "recognised": "cancelled",
+    "rereading": "in progress",  # its report comes, though nobody is examined
 }
 """What each state of an order is to its HIS. Nothing is told of an order that waits for a mapping."""
 
@@ -56,8 +57,9 @@ def follow(session: Session, order: Order, step: Move, by: Actor, now: datetime)
     owe(session, order, news, by, now)
 
 
-def owe(session: Session, order: Order, news: str, by: Actor, now: datetime) -> None:
-    """Owe `news` of an order to each enabled endpoint of its institution that wants them, once."""
+def owe(session: Session, order: Order, news: str, by: Actor, now: datetime, *, again: bool = False) -> None:
+    """Owe `news` of an order to each enabled endpoint of its institution that wants them, once. `again`: what is said
+    with it has changed, though the state is what was told."""
     for endpoint_id in [row.id for row in _TOLD.rows(session, {"institution": order.institution_id})]:
         newest = session.scalar(
             select(Delivery.order_state)
@@ -65,7 +67,7 @@ def owe(session: Session, order: Order, news: str, by: Actor, now: datetime) -> 
             .order_by(Delivery.id.desc())
             .limit(1)
         )
-        if newest == news:
+        if newest == news and not again:
             continue
         _supersede(session, order, endpoint_id, by, now)
         delivery = Delivery(
@@ -110,7 +112,7 @@ def is_to_be_sent(session: Session, delivery: Delivery, now: datetime) -> bool:
     return True
 
 
-def news_of(session: Session, delivery: Delivery) -> OrderNews:
+def news_of(session: Session, delivery: Delivery, remarks: tuple[str, ...] = ()) -> OrderNews:
     """What a delivery tells. The reason is what the order's requester was last told."""
     order = session.get_one(Order, delivery.order_id)
     return OrderNews(
@@ -121,6 +123,7 @@ def news_of(session: Session, delivery: Delivery) -> OrderNews:
         state=delivery.order_state,
         at=delivery.created_at,
         timezone=order.institution.timezone,
+        remarks=remarks,
     )
 
 

@@ -153,7 +153,9 @@ def _new(session: Session, asked: Asked) -> tuple[Order, Became]:
     request, by, now = asked.request, asked.by, asked.now
     known = order_fields.find(session, asked) if request.placer_number else None
     if known is not None:
-        if known.state == "recognised" or (known.state == "cancelled" and not expiring.has_expired(known)):
+        if known.state in ("recognised", "rereading") or (
+            known.state == "cancelled" and not expiring.has_expired(known)
+        ):
             raise Conflict(f"order_{known.state}")
         if known.state != "cancelled" and order_fields.is_same(known, asked):
             if asked.came_at is None:

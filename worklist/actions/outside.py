@@ -10,10 +10,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import patients
+from worklist.actions import patients, told_results
 from worklist.errors import BadInput
 from worklist.facts import KnownDevice, OutsideResult, PatientFacts, ResultMessage
 from worklist.people import device_actor
+from worklist.queries import outside
 from worklist.rules.stamps import is_before
 from worklist.tables import Institution, Order, OutsideReport, Patient, new_id
 
@@ -76,6 +77,8 @@ def take_results(
                 report.superseded_by_id = held.id
             else:
                 held.superseded_by_id = report.id
+        session.flush()
+        told_results.tell_again(session, report, outside.chain(session, report.id), by, now)
         filed.append(report)
         audit.note(
             session,

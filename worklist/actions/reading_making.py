@@ -82,7 +82,7 @@ def after_completion(session: Session, study: Study, now: datetime) -> None:
     if reading is not None and reading.ready_at is None and reading.state in COUNTED:
         reading.ready_at = now
         if reading.due_at is None:
-            reading.due_at = _due(session, reading.center_id, reading.priority, orders, now)
+            reading.due_at = due(session, reading.center_id, reading.priority, orders, now)
 
 
 def _look_at_recordings(session: Session, study: Study, now: datetime) -> None:
@@ -210,15 +210,15 @@ def _join(session: Session, reading: Reading, study: Study, orders: Sequence[Ord
     if issued is None:
         _most_urgent(reading, orders)
         if reading.ready_at is not None and reading.due_at is not None:  # what joined may be owed sooner
-            due = _due(session, reading.center_id, reading.priority, orders, reading.ready_at)
-            reading.due_at = min(reading.due_at, due)
+            sooner = due(session, reading.center_id, reading.priority, orders, reading.ready_at)
+            reading.due_at = min(reading.due_at, sooner)
     # A repeat comes as a new study, or (devices take the UID from the worklist) as new images of the same one.
     if reading.state == "returned" and (fresh or _came_since_return(session, reading, study)):
         move(session, "reading", reading, "resume", by, now)
         reading.note = ""
         is_complete = study.arrival == "complete"
         reading.ready_at = now if is_complete else None  # its turnaround begins anew
-        reading.due_at = _due(session, reading.center_id, reading.priority, orders, now) if is_complete else None
+        reading.due_at = due(session, reading.center_id, reading.priority, orders, now) if is_complete else None
         for order in orders:
             order.note = ""
     if issued is not None and fresh:
@@ -247,11 +247,11 @@ def _open(
     """Open a reading. None where no center reads the discipline: that is shown, and mended by making the center."""
     priority = priority or most_urgent([order.priority for order in orders])
     procedure = next((order.procedure for order in orders if order.procedure is not None), None)
-    goes_to = _route(session, study, procedure, priority, now)
-    if goes_to is None:
+    target = goes_to(session, study, study.institution_id, procedure, priority, now)
+    if target is None:
         _show_no_center(session, study, now)
         return None
-    center_id, group_id, route_id = goes_to
+    center_id, group_id, route_id = target
     patients.hold(session, [study])
     is_complete = study.arrival == "complete"
     is_due = is_complete or priority == "STAT"
@@ -262,8 +262,8 @@ def _open(
         patient_id=study.patient_id,
         institution_id=study.institution_id,
         priority=priority,
-        rank=_rank(session.get_one(Center, center_id), priority, orders),
-        due_at=_due(session, center_id, priority, orders, now) if is_due else None,
+        rank=rank_in(session, center_id, priority, orders),
+        due_at=due(session, center_id, priority, orders, now) if is_due else None,
         ready_at=now if is_complete else None,
         created_at=now,
     )
@@ -275,14 +275,20 @@ def _open(
     return reading
 
 
-def _route(
-    session: Session, study: Study, procedure: Procedure | None, priority: str, now: datetime
+def goes_to(
+    session: Session,
+    study: Study,
+    institution_id: str,
+    procedure: Procedure | None,
+    priority: str,
+    now: datetime,
 ) -> tuple[str, str | None, str | None] | None:
-    """Center, reader group and route for a case. Where no route fits, the first center of the discipline catches it.
+    """Center, reader group and route for a case of an institution. Where no route fits, the first center of the
+    discipline catches it.
 
     None if there is no center of the discipline at all.
     """
-    institution = session.get_one(Institution, study.institution_id)
+    institution = session.get_one(Institution, institution_id)
     case = routes.case_of(institution, procedure, study.modality, study.body_part, priority, now)
     rule = routing.first_match(routes.live_rules(session), case)
     if rule is not None:
@@ -300,7 +306,7 @@ def _show_no_center(session: Session, study: Study, now: datetime) -> None:
         begin(session, "set aside", row, "set aside", HUREN, now, row.reason)
 
 
-def _due(session: Session, center_id: str, priority: str, orders: Sequence[Order], start: datetime) -> datetime:
+def due(session: Session, center_id: str, priority: str, orders: Sequence[Order], start: datetime) -> datetime:
     """The earliest time by which one of the covered procedures is due, in the working time of the center."""
     center = session.get_one(Center, center_id)
     calendar = calendar_of(session, center, start.date())
@@ -318,6 +324,11 @@ def _most_urgent(reading: Reading, orders: Sequence[Order]) -> None:
     priority = most_urgent([reading.priority, *(order.priority for order in orders)])
     reading.priority = priority
     reading.rank = min(reading.rank, _rank(reading.center, priority, orders))
+
+
+def rank_in(session: Session, center_id: str, priority: str, orders: Sequence[Order]) -> int:
+    """The place of such a case on the list of a center."""
+    return _rank(session.get_one(Center, center_id), priority, orders)
 
 
 def _rank(center: Center, priority: str, orders: Sequence[Order]) -> int:

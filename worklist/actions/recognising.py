@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from worklist import audit
-from worklist.actions import deliveries, orders, patients, recognition_holds
+from worklist.actions import anew, deliveries, orders, patients, recognition_holds
 from worklist.errors import BadInput, Conflict, NotFound
 from worklist.facts import OrderRequest, PatientFacts
 from worklist.moves import begin, can, move
@@ -24,7 +24,7 @@ from worklist.queries import recognition as found
 from worklist.queries.recognition import Judged
 from worklist.queries.scope import OFFER_OPENS
 from worklist.rules.recognition_starter import NEEDS_WORDS, reason
-from worklist.tables import Institution, Order, Patient, Procedure, Reading, Recognition, ReportVersion
+from worklist.tables import Institution, Order, Patient, Procedure, Reading, Recognition, ReportVersion, Study
 
 LONGEST_WORDS: Final = 500
 
@@ -35,6 +35,7 @@ class Offer:
 
     id: str
     result: Judged
+    can_be_read_anew: bool = False  # its images are held here
 
 
 def patient_of(session: Session, by: Actor, facts: PatientFacts, now: datetime) -> str:
@@ -73,7 +74,10 @@ def offer(
     procedure = found.procedure_of(session, procedure_code)
     rules = found.rules_at(session, now)
     results = found.judged(session, patient, procedure.code, laterality, by.institution_id, rules.rules, now)
-    made = [Offer(_on_record(session, by, patient, procedure.id, laterality, r, rules.number, now), r) for r in results]
+    made = []
+    for r in results:
+        id = _on_record(session, by, patient, procedure.id, laterality, r, rules.number, now)
+        made.append(Offer(id, r, bool(id and anew.images_of(session, r.order_id or None, patient.id))))
     if results:
         audit.note(
             session,
@@ -110,19 +114,30 @@ def offer_for(session: Session, by: Actor, order_id: str, now: datetime) -> list
 
 
 def accept(
-    session: Session, by: Actor, recognition_id: str, now: datetime, *, adopted: str = "", order_id: str = ""
+    session: Session,
+    by: Actor,
+    recognition_id: str,
+    now: datetime,
+    *,
+    adopted: str = "",
+    order_id: str = "",
+    read_anew: bool | None = None,
 ) -> Order:
-    """Take an offered result: the order is recognised, the result attached to it and owed to its HIS.
+    """Take an offered result: its images are read anew for the order, or the order is recognised, the result attached
+    to it and owed to its HIS.
 
     Without `order_id` an order is placed for it, so that the chart has one. `adopted`: ``images`` or ``report``; empty
-    is as far as the rules go.
+    is as far as the rules go. `read_anew`: of ``images`` alone; None is wherever there are some, since who orders
+    seldom reads them.
 
     Raises
     ------
     BadInput
-        ``report_not_adopted`` where the rules let only the images serve.
+        ``report_not_adopted`` where the rules let only the images serve; ``field_wrong`` where a report is both
+        adopted and read anew.
     Conflict
-        ``recognition_over`` where the result serves no more, ``recognition_for_another_order``, ``cannot_move``.
+        ``recognition_over`` where the result serves no more, ``recognition_for_another_order``, ``cannot_move``;
+        ``no_images_to_read_anew``, ``no_center``.
     NotFound, Forbidden
         ``no_such_recognition``, ``no_such_order``, ``role_needed``.
     """
@@ -132,16 +147,29 @@ def accept(
         raise BadInput("field_wrong", field="adopted")
     if adopted == "report" and row.outcome != "report":
         raise BadInput("report_not_adopted")
+    if read_anew and adopted == "report":
+        raise BadInput("field_wrong", field="read_anew")
     version = _current(session, row, now)
+    images = _images(session, row) if adopted == "images" else []
+    if read_anew and not images:
+        raise Conflict("no_images_to_read_anew")
     order = _order(session, by, row, order_id) if order_id else _placed(session, by, row, now)
     row.adopted = adopted
     _answer(session, by, row, "accept", order, now)
-    move(session, "order", order, "recognise", by, now)
+    is_read_anew = bool(images) if read_anew is None else read_anew
+    move(session, "order", order, "read anew" if is_read_anew else "recognise", by, now)
     order.note = ""
     session.flush()
+    if is_read_anew:
+        anew.open_reading(session, order, images, by, now)
+        return order
     if version is not None:  # a result of another region is not ours to send on
         deliveries.owe_recognised(session, order, version, by, now)
     return order
+
+
+def _images(session: Session, row: Recognition) -> list[Study]:
+    return anew.images_of(session, row.result_order_id, row.patient_id, hold=True)
 
 
 def decline(

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from worklist import audit, register
-from worklist.actions import aids, critical, deliveries, filing, giving, late, notices, readings, submissions
+from worklist.actions import aids, anew, critical, deliveries, filing, giving, late, notices, readings, submissions
 from worklist.actions.calendars import calendar_of
 from worklist.actions.patients import facts_of
 from worklist.errors import BadInput, Conflict, Forbidden
@@ -37,6 +37,7 @@ from worklist.people import Actor
 from worklist.queries import recognition
 from worklist.rules import measurements
 from worklist.rules.due import turnaround
+from worklist.rules.kinds import ANEW, GOES_HOME
 from worklist.rules.objects import is_evidence
 from worklist.rules.routing import within
 from worklist.tables import Instance, Institution, Order, Patient, Reading, ReportVersion, Study, User
@@ -85,12 +86,14 @@ def prepare(session: Session, by: Actor, reading_id: str, now: datetime, *, prel
         raise Conflict("nothing_to_sign", state=reading.state)
     if not draft.impression.strip():
         raise BadInput("impression_missing")
-    if reading.kind != "primary":
+    if reading.kind not in GOES_HOME:
         raise Conflict("consultation_is_answered_not_signed")
     if reading.patient_id is None or any(
         s.link not in ("matched", "matched by a person", "moved") for s in readings.studies_of(session, reading)
     ):
         raise Conflict("study_not_linked")
+    if anew.is_of_another(session, reading):
+        raise Conflict("images_of_another_person")
     if preliminary:
         _may_issue_preliminary(reading, draft, now)
         status: ReportStatus = "preliminary"
@@ -121,7 +124,7 @@ def issue(
     Broken
         ``documents_missing`` unless all documents of the version are there.
     """
-    canonical = filing.canonical(prepared.status, documents)
+    canonical = filing.canonical(prepared.status, documents, is_filed=prepared.filing.is_filed)
     require_same_signer(by, prepared)
     draft = session.get(ReportVersion, prepared.version_id)
     if draft is None or draft.state != "draft" or draft.revision != prepared.revision:
@@ -242,7 +245,15 @@ def compose(
         head=_head(reading, institution),
         measurements=_measurements(draft, studies, status),
         tier=aids.tier_of(session, reading.center_id, text.critical),
+        images_of=_whose_images(reading, studies),
     )
+
+
+def _whose_images(reading: Reading, studies: list[Study]) -> str:
+    """Where images were made that are read anew; empty of all other cases, whose orders they were made for."""
+    if reading.kind != ANEW:
+        return ""
+    return "、".join(dict.fromkeys(study.institution.name for study in studies))
 
 
 def _measurements(draft: ReportVersion, studies: list[Study], status: ReportStatus) -> tuple[Measurement, ...]:
@@ -304,6 +315,8 @@ def _require_unchanged(session: Session, reading: Reading, draft: ReportVersion,
     present = compose(session, reading, draft, prepared.status, prepared.report.text, by, prepared.report.signed_at)
     linked = all(s.link in ("matched", "matched by a person", "moved") for s in studies)
     code = prepared.report.verification_code
+    if anew.is_of_another(session, reading):
+        raise Conflict("images_of_another_person")
     if not linked or replace(present, instances=(), verification_code=code) != replace(prepared.report, instances=()):
         raise Conflict("somebody_was_faster", machine="reading", state=reading.state, verb="sign")
 

@@ -14,6 +14,7 @@ from worklist.facts import KnownDevice, ProcedureStepFacts
 from worklist.moves import begin, can, move
 from worklist.people import HUREN, Actor, device_actor
 from worklist.rules.arrival import Arrival, Step, judge
+from worklist.rules.kinds import PRIMARY
 from worklist.tables import (
     Center,
     Instance,
@@ -223,7 +224,7 @@ def _patience(session: Session, study: Study) -> tuple[timedelta, timedelta]:
         select(Center)
         .join(Reading, Reading.center_id == Center.id)
         .join(ReadingStudy, ReadingStudy.reading_id == Reading.id)
-        .where(ReadingStudy.study_id == study.id)
+        .where(ReadingStudy.study_id == study.id, Reading.kind == PRIMARY)
         .limit(1)
     ) or session.scalar(select(Center).where(Center.discipline == "imaging").order_by(Center.id).limit(1))
     if center is None:

@@ -87,7 +87,7 @@ def begin_upload(
     NotFound
         ``no_such_order``.
     Conflict
-        ``order_cancelled``, ``order_recognised``.
+        ``order_cancelled``, ``order_recognised``, ``order_rereading``.
     Forbidden
         as `sender`.
     """
@@ -268,6 +268,6 @@ def _own_order(session: Session, institution_id: str, order_id: str) -> Order:
     order = session.get(Order, order_id)
     if order is None or order.institution_id != institution_id:
         raise NotFound("no_such_order")
-    if order.state in ("cancelled", "recognised"):
+    if order.state in ("cancelled", "recognised", "rereading"):
         raise Conflict(f"order_{order.state}", accession_number=order.accession_number)
     return order

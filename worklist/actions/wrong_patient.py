@@ -18,6 +18,7 @@ from worklist.actions.reports import Prepared
 from worklist.errors import BadInput, Conflict, Forbidden, NotFound
 from worklist.facts import ReportDocument
 from worklist.people import Actor
+from worklist.rules.kinds import ANEW
 from worklist.tables import CriticalResult, Order, Reading, ReadingStudy, Study
 
 Withdrawal = tuple[Prepared, tuple[ReportDocument, ...]]
@@ -49,6 +50,8 @@ def prepare(
     Forbidden, NotFound
         a senior reader of the center withdraws what was issued; where nothing was, the study's technician or a PACS
         admin moves it too.
+    Conflict
+        ``read_anew_elsewhere``: another center read the images anew, and withdraws its report first.
     """
     study = _study(session, by, study_id)
     if not why.strip():
@@ -56,6 +59,8 @@ def prepare(
     _targets(session, study, order_ids)
     readings = issued(session, study.id)
     for reading in readings:
+        if _is_elsewhere(by, reading):
+            raise Conflict("read_anew_elsewhere", center=reading.center.name)
         by.require("senior reader", center_id=reading.center_id)
     return [corrections.prepare_withdrawal(session, by, reading.id, why, now) for reading in readings]
 
@@ -102,7 +107,13 @@ def may_repair(session: Session, by: Actor, study_id: str) -> bool:
     except (Forbidden, NotFound):
         return False
     readings = issued(session, study_id)
-    return all(by.has("senior reader", reading.center_id) for reading in readings)
+    ours = [reading for reading in readings if not _is_elsewhere(by, reading)]  # told whom to ask when they try
+    return all(by.has("senior reader", reading.center_id) for reading in ours)
+
+
+def _is_elsewhere(by: Actor, reading: Reading) -> bool:
+    """Another center has read the images anew: its own doctor takes its report back."""
+    return reading.kind == ANEW and not by.has("senior reader", reading.center_id)
 
 
 def _alarms(session: Session, readings: Sequence[Reading]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, exists, or_, select
 from sqlalchemy.orm import Session
 
+from worklist.rules.kinds import GOES_HOME
 from worklist.tables import (
     Center,
     CriticalResult,
@@ -64,7 +65,7 @@ def studies_of(institution_id: str) -> Select[Any]:
 
 def readings_of(institution_id: str) -> Select[Any]:
     """Ids of the readings of what it sent. Consultations are what centers ask each other: they are not the sender's."""
-    return select(Reading.id).where(Reading.institution_id == institution_id, Reading.kind == "primary")
+    return select(Reading.id).where(Reading.institution_id == institution_id, Reading.kind.in_(GOES_HOME))
 
 
 def versions_of(institution_id: str) -> Select[Any]:

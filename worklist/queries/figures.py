@@ -27,6 +27,7 @@ from worklist.queries.figure_views import (
     TurnaroundRow,
     WorkRow,
 )
+from worklist.rules.kinds import GOES_HOME, PRIMARY
 from worklist.rules.measures import cuts, point
 from worklist.tables import (
     CaseReturn,
@@ -297,7 +298,7 @@ def signed_in(ours: Iterable[str], period: Period) -> tuple[ColumnElement[bool],
         Reading.center_id.in_(list(ours)),
         Reading.signed_at >= period.since,
         Reading.signed_at < period.until,
-        Reading.kind == "primary",
+        Reading.kind.in_(GOES_HOME),
     )
 
 
@@ -307,7 +308,7 @@ def received_in(ours: Iterable[str], period: Period) -> tuple[ColumnElement[bool
         Reading.center_id.in_(list(ours)),
         Reading.created_at >= period.since,
         Reading.created_at < period.until,
-        Reading.kind == "primary",
+        Reading.kind.in_(GOES_HOME),
     )
 
 
@@ -326,7 +327,7 @@ def _span(column: Any, spans: list[tuple[date, datetime, datetime]]) -> ColumnEl
 def _grades(session: Session, ours: list[str], period: Period) -> dict[str, dict[str, int]]:
     query = (
         select(Reading.institution_id, Reading.image_grade, func.count())
-        .where(*received_in(ours, period))
+        .where(*received_in(ours, period), Reading.kind == PRIMARY)  # those of a reading anew are not of who ordered it
         .group_by(Reading.institution_id, Reading.image_grade)
     )
     found: dict[str, dict[str, int]] = defaultdict(dict)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worklist.people import Actor, has_ended
 from worklist.queries.scope import HOME_ROLES
+from worklist.rules.kinds import GOES_HOME
 from worklist.tables import (
     AuditRow,
     CriticalResult,
@@ -174,7 +175,7 @@ def _whose(session: Session, machine: str, ids: Collection[str]) -> set[str]:
 def _owners(machine: str, ids: list[str]) -> tuple[Select[Any], ...]:
     """Questions that answer with ids of institutions and centers."""
     # What centers ask each other, and a second reading that is to stay blind, is not the township's to hear of.
-    home = case((Reading.kind == "primary", Reading.institution_id))
+    home = case((Reading.kind.in_(GOES_HOME), Reading.institution_id))
     of_reading = select(Reading.center_id, home)
     if machine == "reading":
         return (of_reading.where(Reading.id.in_(ids)),)

@@ -17,6 +17,7 @@ from worklist.facts import PatientFacts, PersonName, SpecimenSaid, StepSaid
 from worklist.people import Actor
 from worklist.queries import critical, handovers, outside, parts, recognised, scope
 from worklist.queries.views import CriticalView, GivenView, OrderDetail, OrderRow, Page, Step
+from worklist.rules.kinds import GOES_HOME
 from worklist.tables import (
     CaseReturn,
     CriticalResult,
@@ -178,7 +179,7 @@ def rows_of(session: Session, orders: Sequence[Order], now: datetime) -> list[Or
     for order_id, reading in session.execute(
         select(ReadingOrder.order_id, Reading)
         .join(Reading, Reading.id == ReadingOrder.reading_id)
-        .where(ReadingOrder.order_id.in_(ids), Reading.kind == "primary")
+        .where(ReadingOrder.order_id.in_(ids), Reading.kind.in_(GOES_HOME))
         .order_by(Reading.id)
     ).unique():
         readings[order_id] = reading

@@ -49,8 +49,8 @@ def one(session: Session, by: Actor, outside_id: str, now: datetime) -> OutsideV
     """
     newest = newest_of(session, outside_id)
     # Begins with what was asked for: what of it was offered, and what replaced it, is one chain.
-    chain = _chain(session, outside_id)
-    views = _views(session, by, OutsideReport.id == newest.id, True, or_(_in_scope(by), _offered(by, chain, now)))
+    known = chain(session, outside_id)
+    views = _views(session, by, OutsideReport.id == newest.id, True, or_(_in_scope(by), _offered(by, known, now)))
     if not views:
         raise NotFound("no_such_outside_result")
     return views[0]
@@ -93,7 +93,7 @@ def lines_of(row: OutsideReport) -> tuple[OutsideLine, ...]:
     return tuple(OutsideLine(*line) for line in row.lines)
 
 
-def _chain(session: Session, outside_id: str) -> list[str]:
+def chain(session: Session, outside_id: str) -> list[str]:
     """Ids of a result and of all that it replaced or was replaced by."""
     found, waiting = {outside_id}, [outside_id]
     while waiting:

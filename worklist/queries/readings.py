@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from worklist.actions.anew import is_of_another
 from worklist.actions.handing import may_recall
 from worklist.actions.late import ISSUED
 from worklist.actions.patients import facts_of
@@ -19,12 +20,14 @@ from worklist.facts import PatientFacts, PersonName
 from worklist.people import Actor
 from worklist.queries import handovers, parts, scope
 from worklist.queries.reading_rows import rows
-from worklist.queries.views import CaseOrder, CaseView, LateTask, MergedPatient, Prior, ReadingRow, StudyRow
+from worklist.queries.views import CaseOrder, CaseView, LateTask, MergedPatient, Prior, ReadAnew, ReadingRow, StudyRow
+from worklist.rules.kinds import ANEW, PRIMARY
 from worklist.rules.routing import within
 from worklist.tables import (
     CaseReturn,
     Center,
     CriticalResult,
+    Institution,
     LateImages,
     Order,
     Patient,
@@ -34,6 +37,7 @@ from worklist.tables import (
     Reading,
     ReadingOrder,
     ReadingStudy,
+    Recognition,
     ReportVersion,
     Study,
     User,
@@ -78,6 +82,39 @@ def case(session: Session, by: Actor, reading_id: str, now: datetime) -> CaseVie
         image_grade=reading.image_grade,
         image_grade_reason=reading.image_grade_reason,
         earlier=tuple(_earlier_studies(session, by, reading, now)),
+        anew=_read_anew(session, reading, orders),
+    )
+
+
+def _read_anew(session: Session, reading: Reading, orders: Sequence[Order]) -> ReadAnew | None:
+    """The result whose images this case reads anew, and what became of it since it was accepted."""
+    if reading.kind != ANEW:
+        return None
+    found = session.execute(
+        select(Recognition, Institution, Reading.state)
+        .join(Institution, Institution.id == Recognition.result_institution_id)
+        .join(Reading, Reading.id == Recognition.reading_id)
+        .where(Recognition.order_id.in_([o.id for o in orders]), Recognition.state.in_(("accepted", "given up")))
+        .order_by(Recognition.id.desc())
+        .limit(1)
+    ).first()
+    if found is None:
+        return None
+    row, place, state = found
+    newer = select(ReportVersion.id).where(
+        ReportVersion.reading_id == row.reading_id,
+        ReportVersion.status.in_(("corrected", "addendum")),
+        ReportVersion.signed_at > row.answered_at,
+    )
+    changed = "withdrawn" if state == "withdrawn" else ""
+    return ReadAnew(
+        taken_at=row.taken_at,
+        timezone=place.timezone,
+        institution=place.name,
+        report_id=row.reading_id or "",
+        accession_number=orders[0].accession_number if orders else "",
+        changed=changed or ("corrected" if session.scalar(newer.limit(1)) is not None else ""),
+        is_of_another=is_of_another(session, reading),
     )
 
 
@@ -252,13 +289,13 @@ def _case_order(order: Order) -> CaseOrder:
 
 
 def _others(session: Session, reading: Reading, now: datetime) -> list[ReadingRow]:
-    if reading.patient_id is None or reading.state not in ("unread", "drafted", "in review"):
+    if reading.kind != PRIMARY or reading.patient_id is None or reading.state not in ("unread", "drafted", "in review"):
         return []
     query = select(Reading.id).where(
         Reading.patient_id == reading.patient_id,
         Reading.center_id == reading.center_id,
         Reading.id != reading.id,
         Reading.state == "unread",
-        Reading.kind == "primary",
+        Reading.kind == PRIMARY,
     )
     return rows(session, session.scalars(query).all(), now)

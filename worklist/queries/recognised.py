@@ -127,6 +127,7 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
         source = outside.source_of(elsewhere) if elsewhere is not None else None
         if elsewhere is not None:
             is_withdrawn = not outside.stands(session, elsewhere.id, row.patient_id)
+            same_person = True  # `stands` has asked
         else:
             is_withdrawn = state == "withdrawn" or not same_person
         views.append(
@@ -159,6 +160,7 @@ def _recognised(session: Session, *conditions: object, limit: int = 50) -> list[
                 because=tuple(row.because),
                 is_withdrawn=is_withdrawn,
                 outside_id=row.outside_id or "",
+                is_of_another=not same_person,
             )
         )
     return views

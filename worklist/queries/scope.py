@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, false, 
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from worklist.people import Actor
+from worklist.rules.kinds import GOES_HOME
 from worklist.tables import Order, Patient, Reading, ReadingOrder, ReadingStudy, Recognition, Study
 
 HOME_ROLES = ("technician", "doctor")
@@ -35,7 +36,7 @@ def readings(by: Actor) -> ColumnElement[bool]:
     """Readings of the actor's centers, and those sent by the actor's institution."""
     allowed: list[ColumnElement[bool]] = [Reading.center_id.in_(by.centers())]
     if by.has("technician") or by.has("doctor"):
-        allowed.append(and_(Reading.institution_id == by.institution_id, Reading.kind == "primary"))
+        allowed.append(and_(Reading.institution_id == by.institution_id, Reading.kind.in_(GOES_HOME)))
     return or_(*allowed)
 
 
@@ -87,7 +88,7 @@ def opened(by: Actor, column: InstrumentedAttribute[Any]) -> ColumnElement[bool]
 
 def seen_readings(by: Actor) -> ColumnElement[bool]:
     """Readings whose issued reports the actor may look at: theirs, and (not blind ones) of patients they opened."""
-    return or_(readings(by), and_(opened(by, Reading.patient_id), Reading.kind == "primary"))
+    return or_(readings(by), and_(opened(by, Reading.patient_id), Reading.kind.in_(GOES_HOME)))
 
 
 def seen_orders(by: Actor) -> ColumnElement[bool]:

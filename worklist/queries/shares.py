@@ -17,6 +17,7 @@ from worklist.people import Actor, digest
 from worklist.queries import parts, scope
 from worklist.queries.views import VersionView
 from worklist.rules.identity import RELATIVES
+from worklist.rules.kinds import ANEW, PRIMARY
 from worklist.tables import (
     AuditRow,
     Order,
@@ -123,13 +124,16 @@ def results(session: Session, by: Actor) -> SharedResults:
     covering = (
         select(Reading.id)
         .join(ReadingOrder, ReadingOrder.reading_id == Reading.id)
-        .where(ReadingOrder.order_id == order.id, Reading.kind == "primary", Reading.patient_id == order.patient_id)
+        .where(ReadingOrder.order_id == order.id, Reading.patient_id == order.patient_id)
+        .where(or_(Reading.kind == PRIMARY, and_(Reading.kind == ANEW, Reading.state != "closed without report")))
     )
     person = select(Patient.id).where(Patient.id == order.patient_id)
     serving = (
         select(Reading.id)
         .join(Recognition, Recognition.reading_id == Reading.id)
-        .where(Recognition.order_id == order.id, Recognition.state == "accepted")
+        .join(Order, Order.id == Recognition.order_id)
+        # Where its images are read anew, the report of that is the order's.
+        .where(Order.id == order.id, Order.state == "recognised", Recognition.state == "accepted")
         .where(scope.of_person(Reading.patient_id, person))
     )
     readings = sorted(session.scalars(covering.union(serving)))

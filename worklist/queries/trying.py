@@ -15,6 +15,7 @@ from worklist.people import Actor
 from worklist.queries import scope
 from worklist.queries.views import GoesTo, Tried, TriedRow
 from worklist.rules import routing
+from worklist.rules.kinds import GOES_HOME
 from worklist.rules.routing import Warned
 from worklist.tables import (
     Center,
@@ -35,7 +36,7 @@ AT_ONCE: Final = 400  # readings of one look-up
 
 
 def try_routes(session: Session, by: Actor, rules: Sequence[Mapping[str, Any]], days: int, now: datetime) -> Tried:
-    """Where the primary readings of the last `days` days would have gone, beside where they went.
+    """Where the readings of the last `days` days would have gone, beside where they went.
 
     At most the newest `MOST_READINGS` are tried. A reading counts with its present priority and covered orders, at the
     moment when it was opened.
@@ -52,7 +53,7 @@ def try_routes(session: Session, by: Actor, rules: Sequence[Mapping[str, Any]], 
     catching = routes.catching_centers(session)
     # The newest by their key, which grows with time: there is no index by time.
     newest = session.scalars(
-        select(Reading).where(Reading.kind == "primary").order_by(Reading.id.desc()).limit(MOST_READINGS)
+        select(Reading).where(Reading.kind.in_(GOES_HOME)).order_by(Reading.id.desc()).limit(MOST_READINGS)
     ).all()
     readings = [reading for reading in newest if reading.created_at >= now - timedelta(days=days)]
     studies = _first_studies(session, [reading.id for reading in readings])

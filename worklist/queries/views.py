@@ -196,6 +196,7 @@ class Recognised:
     because: tuple[dict[str, object], ...]
     is_withdrawn: bool  # its report, or who it is about is doubtful: the result serves no more
     outside_id: str = ""  # of a result of another region, which has no reading
+    is_of_another: bool = False  # whom it was accepted for and whose it is are not the same person
 
 
 @dataclass(frozen=True)
@@ -483,6 +484,23 @@ class MergedPatient:
 
 
 @dataclass(frozen=True)
+class ReadAnew:
+    """What a case rests on whose existing images are read anew: the result that was accepted for its order.
+
+    `changed` says what became of that result's report since: ``"corrected"``, ``"withdrawn"`` or nothing. It does not
+    bind whoever reads the images anew, and is good to know.
+    """
+
+    taken_at: datetime
+    timezone: str
+    institution: str
+    report_id: str
+    accession_number: str  # of the order that it is read for
+    changed: str = ""
+    is_of_another: bool = False  # the images turned out to be another person's: nothing can be signed
+
+
+@dataclass(frozen=True)
 class CaseView:
     """A reading with everything that its page shows."""
 
@@ -508,6 +526,7 @@ class CaseView:
     image_grade: str = ""
     image_grade_reason: str = ""
     earlier: tuple[StudyRow, ...] = ()  # studies of the same patient without an issued report
+    anew: ReadAnew | None = None  # existing images, read for an order that nobody examines
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,6 @@ def _disagreement(study: StudySaid, order: OrderKnown) -> Verdict | None:
             reason="patient_differs",
             params=params | {"sent": study.patient_id, "ordered": order.patient_value},
         )
-    if order.state in ("cancelled", "recognised"):
+    if order.state in ("cancelled", "recognised", "rereading"):
         return Verdict(reason=f"order_{order.state}", params=params)
     return None

@@ -10,7 +10,7 @@ from typing import Final
 
 WITHOUT_MODALITY: Final = ("laboratory", "pathology")
 """Disciplines whose work is done on specimens: their orders are on no modality's worklist and get no images."""
-CLOSED: Final = ("cancelled", "recognised")
+CLOSED: Final = ("cancelled", "recognised", "rereading")
 SAYS_NOTHING: Final = frozenset({"", "DOC", "KO", "OT", "PR", "REG", "SC", "SEG", "SR"})
 """Modalities (DICOM PS3.3 C.7.3.1.1.1) of objects that any examination may have."""
 USUAL_EQUIVALENTS: Final = (("CR", "DX", "DR"),)

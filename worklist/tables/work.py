@@ -232,7 +232,7 @@ class Reading(Thing):
 
     __tablename__ = "reading"
     state: Mapped[str]
-    kind: Mapped[str] = mapped_column(default="primary")  # primary, blinded second, consultation
+    kind: Mapped[str] = mapped_column(default="primary")  # rules.kinds
     center_id: Mapped[str] = mapped_column(Key, ForeignKey("center.id"))
     group_id: Mapped[str | None] = mapped_column(Key, ForeignKey("reader_group.id"))
     route_id: Mapped[str | None] = mapped_column(Key, ForeignKey("route.id"))

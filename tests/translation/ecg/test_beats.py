@@ -57,7 +57,7 @@ def test_samples_that_the_device_has_not_are_bridged() -> None:
 
 
 def test_recordings_of_people_give_the_rate_of_their_device() -> None:
-    for name, recording in ecg_beats.real().items():
+    for name, recording in ecg_beats.real(()).items():
         found, said = beats.find(quality.twelve(recording.rhythm)), ecg_beats.said_rate(recording)
         assert found.rate is not None, name
         if said is not None:

@@ -56,7 +56,7 @@ FINAL = {
     "delivery": {"acknowledged", "superseded"},
     "notice sending": {"sent", "lapsed", "given up"},
     "archival": set(),
-    "recognition": {"accepted", "declined"},
+    "recognition": {"declined", "given up"},
     "commitment": {"reported"},
     "late images": {"no change", "addendum", "correction", "seen by the final version"},
     "patient merge": {"undone"},
