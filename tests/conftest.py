@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -22,6 +23,12 @@ hypothesis.settings.load_profile("huren")
 
 # How long a page may take to show what is expected of it: no measure of speed, only the end of patience.
 expect.set_options(timeout=30_000)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

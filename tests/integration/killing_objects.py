@@ -47,6 +47,7 @@ class Modality:
         self.made: list[Made] = []
         self.acknowledged: set[str] = set()
         self.refused: list[str] = []  # statuses other than success
+        self.cut: list[str] = []  # associations that did not come about, or ended before all was answered
         self.count = Count()
         self._lock = threading.Lock()
         self._folders = 0
@@ -74,12 +75,14 @@ class Modality:
             entity.dimse_timeout = entity.acse_timeout = entity.network_timeout = 30
             association = entity.associate(LOOPBACK, self.server.dimse_port, ae_title="HUREN")
             if not association.is_established:
+                self.cut.append("rejected" if association.is_rejected else "not established")
                 return
             connection = association.dul.socket
             try:
                 for made in objects:
                     status = association.send_c_store(made.path)
                     if "Status" not in status:
+                        self.cut.append("aborted" if association.is_aborted else "no answer")
                         return
                     self._answered(made.uid, int(status.Status))
                 association.release()
@@ -102,10 +105,13 @@ class Modality:
             peer = ["-aet", DEVICE, "-aec", "HUREN", LOOPBACK, str(self.server.dimse_port)]
             command = [installed("storescu", "dcmtk"), "-v", "-R", *peer, *by_path]
             with Process(command, log=log, env={"TCP_NODELAY": "1"}) as process:
-                process.wait(120)
+                ended = process.wait(120)
                 output = process.output
-            for path in acknowledged_by_storescu(output):
+            answered = list(acknowledged_by_storescu(output))
+            for path in answered:
                 self._answered(by_path[path], 0)
+            if len(answered) < len(by_path):
+                self.cut.append(f"storescu ended with {ended} after {len(answered)} of {len(by_path)}")
 
         return run
 

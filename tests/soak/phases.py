@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,9 +239,9 @@ def mixed(folder: Path, minutes: float, chance: random.Random, say: Say) -> Figu
         readers.play(readers.cases)
         figures.faults += failures + storage_faults(server) + modality.faults() + orderer.faults() + readers.faults()
         figures.faults += orphan_faults(server) + readers.undelivered(120)
-        figures.faults += [f"{len(modality.made) - len(modality.acknowledged)} objects unanswered"] * (
-            len(modality.made) != len(modality.acknowledged)
-        )
+        if left := len(modality.made) - len(modality.acknowledged):
+            said = f"associations: {dict(Counter(modality.cut))}, warnings of the server: {_warnings(server)}"
+            figures.faults.append(f"{left} objects unanswered; {said}")
         figures.add("minutes", minutes)
         figures.add(
             "objects, orders, reports signed", f"{modality.count.value}, {orderer.count.value}, {len(readers.cases)}"
@@ -253,6 +255,12 @@ def mixed(folder: Path, minutes: float, chance: random.Random, say: Say) -> Figu
 
 def _run(piece: Callable[[], None]) -> None:
     piece()
+
+
+def _warnings(server: Server) -> dict[str, int]:
+    """How often the server's log has each kind of warning or error."""
+    lines = (json.loads(line) for line in server.output.splitlines() if line.startswith("{"))
+    return dict(Counter(line["event"] for line in lines if line.get("level") in ("warning", "error")))
 
 
 def _usage(server: Server) -> str:
