@@ -51,10 +51,9 @@ def give(session: Session, by: Actor, report_id: str, number: int, to: str, now:
         raise Conflict("report_was_given")
     row = ReportGiven(version_id=version.id, by_id=by.id, at=now, to=to)
     session.add(row)
+    # Whatever they held of the same orders, a report that was withdrawn too.
     its_orders = select(ReadingOrder.order_id).where(ReadingOrder.reading_id == report_id)
-    about = select(ReadingOrder.reading_id).where(
-        ReadingOrder.order_id.in_(its_orders)
-    )  # also a report withdrawn before
+    about = select(ReadingOrder.reading_id).where(ReadingOrder.order_id.in_(its_orders))
     earlier = select(ReportVersion.id).where(ReportVersion.reading_id.in_(about))
     session.execute(_mark(ReportGiven.version_id.in_(earlier), is_outdated=False))
     audit.note(
