@@ -1,8 +1,8 @@
 """What of people's work stands beside the care of patients in the export's register: recognition and its rules, drafts
 and reviews, returns, merges, handing out, rota, catalogue, routes, and the words that centers write with.
 
-Long because it is one list, as `exporting`. What is the whole consortium's (rules, tariffs, catalogue, routes) goes with
-each institution.
+Long because it is one list, as `exporting`. What is the whole consortium's (rules, tariffs, catalogue, routes) goes
+with each institution.
 """
 
 from __future__ import annotations
