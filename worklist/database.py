@@ -72,15 +72,24 @@ class Database:
         return self.read(lambda s: int(s.scalar(text("SELECT pg_database_size(current_database())")) or 0))
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Run `work` and roll back: what it changed by mistake is not kept."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            try:
-                return work(session)
-            except OperationalError as error:
+        """Run `work` and roll back: what it changed by mistake is not kept.
+
+        Raises
+        ------
+        TryLater
+            if the database is away, or goes before the end.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session:
+                try:
+                    return work(session)
+                finally:
+                    session.expunge_all()  # what is handed out keeps its values; a rollback would empty it
+                    session.rollback()
+        except DBAPIError as error:
+            if _is_away(error):
                 raise TryLater("database_away") from error
-            finally:
-                session.expunge_all()  # what is handed out keeps its values; a rollback would empty it
-                session.rollback()
+            raise
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction; return its result once it is durable.
@@ -104,7 +113,7 @@ class Database:
                 state = getattr(error.orig, "sqlstate", None)
                 if state in (*LOST_TURN, SOMEBODY_WAS_FASTER) and attempt < RETRIES - 1:
                     continue
-                if state in LOST_TURN or isinstance(error, OperationalError):
+                if state in LOST_TURN or _is_away(error):
                     raise TryLater("database_away") from error
                 raise
         raise TryLater("database_away")
@@ -256,6 +265,11 @@ class _Writer:
             with contextlib.suppress(DBAPIError):
                 self._connection.close()
             self._connection = None
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """The connection broke or the server had to give up, whatever the driver calls it."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
 
 
 def _require_transaction(connection: Connection) -> None:

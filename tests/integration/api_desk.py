@@ -88,9 +88,10 @@ class Desk:
 
 
 @contextmanager
-def open_desk(folder: Path) -> Iterator[Desk]:
-    """A county in `folder` with its application. Everybody's password is `PASSWORD`."""
-    database = Database(sqlite_url(folder / "huren.db"))
+def open_desk(folder: Path, url: str = "") -> Iterator[Desk]:
+    """A county in `folder` with its application, its database at `url` if not there too. Everybody's password is
+    `PASSWORD`."""
+    database = Database(url or sqlite_url(folder / "huren.db"))
     try:
         county = world.build(database, MORNING, password_hash=passwords.hash_password(PASSWORD, CHEAP))
         web = Web(
