@@ -47,9 +47,10 @@ def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
 
 # One for each module, since Playwright's event loop would stand in the way of other modules' asyncio.run.
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; a test opens contexts of its own in it."""
-    with chromium.running() as started:
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """A headless Chromium; a test opens contexts of its own in it. A module that needs WebGL says
+    ``GRAPHICS = chromium.EMULATED_GPU``."""
+    with chromium.running(getattr(request.module, "GRAPHICS", chromium.NO_GPU)) as started:
         yield started
 
 

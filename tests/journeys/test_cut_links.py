@@ -21,7 +21,7 @@ from tests import discs
 from tests.integration.killing import Server, storage_faults
 from tests.journeys.desks import BOTH, CUT
 from tests.pages.site import CHEAP, PASSWORD, Site, phantom
-from tests.peers.chromium import EMULATED_GPU, FLAGS
+from tests.peers.chromium import FLAGS, NO_GPU
 from tests.peers.faults import BadLine, Fault, Way
 from tests.peers.link import open_link
 from tests.peers.ports import LOOPBACK
@@ -182,7 +182,7 @@ def test_words_survive_a_killed_server_a_crashed_tab_and_a_killed_browser(
 def browser_of(site: Site, profile: Path) -> BrowserContext:
     """A browser of one's own, with a profile that stays on disk."""
     return site.browser.browser_type.launch_persistent_context(
-        profile, executable_path=installed("/usr/bin/chromium", "chromium"), args=FLAGS + EMULATED_GPU, locale="zh-CN"
+        profile, executable_path=installed("/usr/bin/chromium", "chromium"), args=FLAGS + NO_GPU, locale="zh-CN"
     )
 
 

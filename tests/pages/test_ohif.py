@@ -17,10 +17,12 @@ from interfaces.dicom.objects import open_part10, read_object
 from reading_room import viewer
 from tests.pages import samples
 from tests.pages.site import PASSWORD, Site
+from tests.peers import chromium
 from tests.world import Placed
 from worklist.facts import ReportText
 
 LOSSY = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91"}
+GRAPHICS = chromium.EMULATED_GPU
 READY = 40_000  # ms; the first page of a browser compiles the viewer
 
 # The greys of the card's quarters as the viewport's canvas shows them, or nothing yet.
