@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import ecgs
+from tests.pages import cardiology
 from tests.pages.site import Site
+from tests.pages.test_ecg_page import READY
 from worklist.tables import Order, Patient, Reading
 
 
@@ -67,4 +70,33 @@ def test_a_township_has_existing_images_read_anew(site: Site, language: str) -> 
         page.goto(f"{site.address}/orders/{theirs.id}")
         expect(page.locator("main")).to_contain_text("颅脑CT平扫未见异常。")
         picture(page, f"anew-home-{language}")
+    assert not site.heard
+
+
+def test_an_ecg_is_read_anew_on_its_paper(site: Site) -> None:
+    """A township has the ECG of another one read anew: the cardiologist sees the waves, and writes the new report."""
+    cardiology.open_center(site.world)
+    world, now = site.world, site.clock()
+    placed = world.order("ECG12", patient=world.patient("88013", "宋冬青", "F", "19700101"))
+    cardiology.record(site, placed, ecgs.recording())
+    old = world.reading_of(placed).id
+    world.write("heart1", old, at=now)
+    world.submit("heart1", old, now)
+    world.claim("heart2", old, now)
+    world.sign("heart2", old, at=now)
+    who = world.patient("788013", "宋冬青", "F", "19700101")
+    theirs = world.order_now(world.order("ECG12", town="TS02", patient=who))
+    first = world.order_now(placed).patient_id
+    world.do(lambda s: setattr(s.get_one(Patient, theirs.patient_id), "person_id", first))
+    with site.visit("doc2") as page:
+        page.goto(f"{site.address}/orders/{theirs.id}/recognition")
+        page.locator("input[value^='images:']").check()
+        page.locator(".card .actions button.btn-primary").click()
+        page.wait_for_url("**done=read_anew")
+    reading = world.one(Reading, Reading.kind == "anew", Reading.patient_id == theirs.patient_id).id
+    with site.visit("heart1") as page:
+        page.goto(f"{site.address}/reading/{reading}")
+        page.wait_for_selector(READY)
+        expect(page.locator("#anew")).to_contain_text(theirs.accession_number)
+        picture(page, "anew-ecg")
     assert not site.heard
