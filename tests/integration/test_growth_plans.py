@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from tests.bench.search import seed
 from tests.integration.api_desk import Desk, open_desk
-from worklist.queries import orders, recognition
+from worklist.actions import studies
+from worklist.queries import orders, patient_pairs, recognition
 from worklist.rules.recognition_starter import RULES
 from worklist.tables import Order, Patient
 
@@ -138,3 +139,20 @@ def test_a_long_list_is_not_sorted(desk: Desk, plans: Callable[[TestClient, str]
     steps = plans(desk.browser(PAGES[path][0]), path)
     [at] = [n for n, step in enumerate(steps) if "ix_reading_made" in step or "ix_order_institution (" in step][:1]
     assert "ORDER BY" not in steps[at + 1], steps
+
+
+def test_an_object_that_is_held_is_found_by_its_uid(desk: Desk) -> None:
+    text = str(studies._HELD._statement.compile(dialect=desk.web.database.engine.dialect))
+    with desk.web.database.engine.connect() as connection:
+        found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("1",) * text.count("?"))
+        steps = [str(row[-1]) for row in found]
+    assert "(sop_instance_uid=?)" in steps[0], steps
+
+
+def test_pairs_that_wait_are_asked_one_by_one(desk: Desk) -> None:
+    """And not by the ids of all patients whom a township may see."""
+    by = desk.world.actor("doc1")
+    steps = steps_of(desk, lambda: desk.world.ask(patient_pairs.suggestions, by))
+    patients = [step for step in steps if step.split()[:2] in (["SEARCH", "patient"], ["SCAN", "patient"])]
+    assert patients
+    assert all("(id=?)" in step for step in patients), steps

@@ -28,12 +28,13 @@ _KNOWN: Final = Prepared(
         _STUDY.institution_id == bindparam("institution"), _STUDY.study_instance_uid == bindparam("uid")
     )
 )
-_HELD: Final = Prepared(  # the shown copy of an object
+# The shown copy of an object. As a join SQLite would begin with all studies of the institution.
+_HELD: Final = Prepared(
     select(_INSTANCE.study_id, _INSTANCE.dataset_sha256, _INSTANCE.store_key)
     .where(
         _INSTANCE.sop_instance_uid == bindparam("uid"),
-        _INSTANCE.study_id == _STUDY.id,
-        _STUDY.institution_id == bindparam("institution"),
+        select(_STUDY.institution_id).where(_STUDY.id == _INSTANCE.study_id).scalar_subquery()
+        == bindparam("institution"),
     )
     .limit(1)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from worklist.actions import merging, persons
@@ -36,8 +36,12 @@ def suggestions_of(session: Session, by: Actor, patient_id: str) -> list[Suggest
 
 
 def _both_visible(session: Session, by: Actor) -> ColumnElement[bool]:
-    ours = select(Patient.id).where(patients.visible(session, by))
-    return and_(MatchSuggestion.first_id.in_(ours), MatchSuggestion.second_id.in_(ours))
+    """Asked of each pair: of all patients whom the actor may see there are many, of pairs that wait few."""
+    ours = patients.visible(session, by)
+    return and_(
+        exists().where(Patient.id == MatchSuggestion.first_id, ours),
+        exists().where(Patient.id == MatchSuggestion.second_id, ours),
+    )
 
 
 def suggestion(session: Session, by: Actor, suggestion_id: str) -> SuggestionLine:
