@@ -48,6 +48,7 @@ PAGES: Final = {
     "/api/orders?accession_number=Q000000007": ("doc1", "(accession_number=?)"),
     "/dicom-web/studies?limit=50": ("reader1", "ix_study_day"),
     "/dicom-web/studies?StudyDate=20240101&ModalitiesInStudy=CT": ("reader1", "ix_study_day"),
+    "/dicom-web/studies?PatientName=Name10*": ("reader1", "ix_study_coerced"),
     "/dicom-web/studies?AccessionNumber=Q000000007": ("reader1", "ix_study_sent_accession_number"),
 }
 

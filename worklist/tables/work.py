@@ -128,6 +128,8 @@ class Study(Thing):
         Index("ix_study_sent_accession_number", "sent_accession_number"),
         Index("ix_study_name_folded", "name_folded"),
         Index("ix_study_alphabetic_folded", "alphabetic_folded"),
+        # A search by name asks for the few whose name is the patient's and not the bytes'.
+        Index("ix_study_coerced", "patient_id", sqlite_where=text("coerced = 1"), postgresql_where=text("coerced")),
     )
 
 
