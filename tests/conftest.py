@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 from playwright.sync_api import Browser, expect
+from pynetdicom import AE
+from pynetdicom.association import Association
 
+from gateway.dimse.answers import keep_answers
 from tests.peers import chromium, postgres
 from tests.peers.his import His
 
@@ -29,6 +34,22 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: the collector need not walk it again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_are_kept() -> Iterator[None]:
+    """The modalities that tests play with pynetdicom lose no answer on a busy machine."""
+    associate = AE.associate
+
+    @functools.wraps(associate)
+    def with_answers(*arguments: Any, **named: Any) -> Association:
+        association = associate(*arguments, **named)
+        keep_answers(association)
+        return association
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AE, "associate", with_answers)
+        yield
 
 
 @pytest.fixture(scope="session")

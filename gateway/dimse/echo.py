@@ -18,6 +18,7 @@ from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from gateway.dimse.answers import keep_answers
 from gateway.tls import Identity, client_context, fingerprint, fingerprints, refusal_reason
 from interfaces.dicom.uids import (
     EXPLICIT_LITTLE_ENDIAN,
@@ -87,6 +88,7 @@ def echo(
         )
         if not association.is_established:
             return result(_refusal(association) or (_why_cut(address, port, context, certificates) or "hung_up"))
+        keep_answers(association)
         status = association.send_c_echo()
         if association.is_established:
             association.release()

@@ -13,6 +13,7 @@ from pynetdicom import AE, build_context, build_role
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
+from gateway.dimse.answers import keep_answers
 from gateway.dimse.faults import describe
 from gateway.dimse.guard import GOING_AWAY, Guard, GuardedSocket, GuardedTlsSocket, Limits
 from gateway.dimse.sub_operations import is_gone
@@ -115,7 +116,7 @@ class Outgoing:
         try:
             if not association.is_established:
                 raise Unreachable("rejected" if association.is_rejected else "no_answer")
-            _give_back(association)
+            keep_answers(association)
             yield association
             if not is_gone(association):
                 association.release()
@@ -146,19 +147,6 @@ def contexts_for(wanted: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     classes = list(dict.fromkeys(uid for uid, _syntax in stored))
     plain = [(uid, syntax) for syntax in (IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN) for uid in classes]
     return list(dict.fromkeys([*stored, *plain]))[:MOST_CONTEXTS]
-
-
-def _give_back(association: Association) -> None:
-    """Let an association's own thread return the messages that it takes: we wait for them.
-
-    pynetdicom pauses that thread for each message it sends, and where a busy machine delays it at the wrong moment,
-    the answer is thrown away.
-    """
-
-    def give_back(message: Any, context_id: int) -> None:
-        association.dimse.msg_queue.put((context_id, message))
-
-    association._serve_request = give_back  # type: ignore[method-assign, assignment]
 
 
 class _Caller(AE):

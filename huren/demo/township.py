@@ -28,6 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made at impor
     ModalityWorklistInformationFind,
 )
 
+from gateway.dimse.answers import keep_answers
 from gateway.mllp.sender import send
 from huren.demo.county import HisSystem, Scanner
 from huren.demo.images import ZONE, Images, Picked
@@ -272,6 +273,7 @@ def _association(
     if not association.is_established:
         why = "refuses" if association.is_rejected else "does not answer"
         raise CannotPlay(f"The DICOM door {where} {why} {scanner.ae_title}.")
+    keep_answers(association)
     try:
         yield association
     except (RuntimeError, ValueError) as error:  # pynetdicom: it was cut, or no presentation context was accepted

@@ -15,6 +15,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
+from gateway.dimse.answers import keep_answers
 from interfaces.dicom.objects import part10
 from tests.integration.killing import Count, Doors
 from tests.peers.dcmtk import Scu
@@ -77,6 +78,7 @@ class Modality:
             if not association.is_established:
                 self.cut.append("rejected" if association.is_rejected else "not established")
                 return
+            keep_answers(association)
             connection = association.dul.socket
             try:
                 for made in objects:

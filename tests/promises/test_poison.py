@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -133,12 +132,6 @@ def _associate(place: County) -> Association:
         entity.add_requested_context(sop_class, syntax)
     association = entity.associate(LOOPBACK, place.door.port, ae_title="HUREN")
     assert association.is_established
-
-    def give_back(message: Any, context_id: int) -> None:
-        association.dimse.msg_queue.put((context_id, message))
-
-    # On a busy machine the association's own thread may take an answer; it would throw it away.
-    association._serve_request = give_back  # type: ignore[method-assign, assignment]
     return association
 
 
