@@ -203,6 +203,42 @@ def new_order(page: Page, address: str) -> None:
     page.fill("#birth_date", "1961-05-17")
 
 
+def offered(page: Page, address: str) -> None:
+    """What an order form shows of a patient who was examined not long ago."""
+    through("/orders", "main .lines tr.dim:has-text('DR') a.main")(page, address)
+    number = page.locator("main dt:has-text('病历号') + dd, main dt:has-text('Patient number') + dd").first.inner_text()
+    _open(page, f"{address}/orders/new")
+    page.keyboard.type(number.strip())
+    page.locator("#who-list [aria-selected=true]").wait_for()
+    page.keyboard.press("Enter")
+    page.locator("#chosen").wait_for()
+    page.keyboard.type("DR-CHEST")
+    page.keyboard.press("Enter")
+    page.locator("#offers input[type=radio]").first.wait_for()
+    page.locator("#offers").scroll_into_view_if_needed()
+
+
+def sharing(page: Page, address: str) -> None:
+    """The page on which a signed report is shared."""
+    through("/orders", "main .lines tr.dim a.main")(page, address)
+    _open(page, address + (page.locator("a[href^='/sharing/']").first.get_attribute("href", timeout=5000) or ""))
+
+
+def shared(page: Page, address: str) -> None:
+    """A report that is shared by a link."""
+    sharing(page, address)
+    if not page.locator("#shares .mono.break").count():
+        page.fill("#holder", "市人民医院")
+        page.click("form .btn-primary")
+        page.wait_for_load_state()
+
+
+def results(page: Page, address: str) -> None:
+    """What whoever has the link sees."""
+    shared(page, address)
+    _open(page, page.locator("#shares .mono.break").first.inner_text())
+
+
 SHOTS: Final = (
     Shot("sign-in", "", at("/sign-in"), is_main=True),
     Shot("verify", "", at("/verify")),
@@ -211,6 +247,11 @@ SHOTS: Final = (
     Shot("order-list", "tech1", at("/orders/csv")),
     Shot("order", "tech2", through("/orders", "main tr.dim a.main")),
     Shot("order-returned", "tech2", through("/orders", "main .urgent-list a, main .lines a.main")),
+    Shot("order-offered", "doc1", offered),
+    Shot("sharing", "tech2", sharing),
+    Shot("shared", "tech2", shared, last=True),
+    Shot("results", "tech2", results, last=True),
+    Shot("results-phone", "tech2", results, is_phone=True, last=True),
     Shot("patients", "tech1", at("/patients")),
     Shot("patient", "tech1", through("/patients", "main .lines a.main")),
     Shot("upload-receipt", "tech3", receipt),
@@ -245,6 +286,11 @@ SHOTS: Final = (
     Shot("manager-calendar", "manager", at("/manager/calendar")),
     Shot("manager-assign", "manager", at("/manager/assign")),
     Shot("manager-arriving", "manager", at("/manager/arriving")),
+    Shot("recognition", "manager", at("/manager/recognition?period=month")),
+    Shot("recognition-rules", "manager", at("/manager/recognition/rules")),
+    Shot("recognition-versions", "manager", at("/manager/recognition/rules/versions")),
+    Shot("recognition-qualifications", "manager", at("/manager/recognition/qualifications")),
+    Shot("recognition-tariffs", "manager", at("/manager/recognition/tariffs")),
     Shot("critical-report", "manager", at("/critical")),
     Shot("deliveries", "admin", at("/admin/deliveries")),
     Shot("messages", "admin", at("/admin/messages")),
@@ -259,6 +305,8 @@ SHOTS: Final = (
     Shot("center", "admin", through("/admin/centers", "main .lines a")),
     Shot("institutions", "admin", at("/admin/institutions")),
     Shot("procedures", "admin", at("/admin/procedures")),
+    Shot("archive", "admin", at("/admin/archive")),
+    Shot("channels", "admin", at("/admin/channels")),
     Shot("endpoint", "admin", through("/admin/endpoints", "main .lines a")),
     Shot("story", "admin", through("/admin/messages", "main a[href$='/story']")),
     Shot("people", "security", at("/people")),

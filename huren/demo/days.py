@@ -36,9 +36,12 @@ from huren.demo.days_words import (
     SENT_BACK,
     UNMAPPED,
     VARIANTS,
+    VISITS,
     Desk,
     Stage,
+    Visit,
 )
+from huren.demo.elsewhere import Elsewhere
 from huren.demo.his import His
 from huren.demo.images import ZONE, Images, Picked, typed_in
 from huren.demo.staff import SENIORS
@@ -124,13 +127,16 @@ class Days:
         self._held: list[tuple[str, str]] = []  # who reads which case now
         self._first_of: dict[str, OrderRow] = {}  # the first order of each place
         self._seen: list[tuple[str, Visitor]] = []  # whom a place has examined
+        self._elsewhere = Elsewhere(self._do)
         self._random = random.Random(11)  # the same week at each try
 
     def play(self) -> int:
         """Everything, in the order of time."""
         self._rota()
+        self._terms()
         cases = [*self._week(), *map(self._of_today, DESK)]
-        waiting = [(case.at, number, self._course(case)) for number, case in enumerate(cases)]
+        courses = [(case.at, self._course(case)) for case in cases] + list(map(self._visit, VISITS))
+        waiting = [(at, number, course) for number, (at, course) in enumerate(courses)]
         heapq.heapify(waiting)
         while waiting:
             self._now, number, course = heapq.heappop(waiting)
@@ -204,6 +210,10 @@ class Days:
         yield self._now + case.scanned
         if case.stage == "mistaken":  # the technician picked another patient's line
             row = replace(row, patient_identifier=f"{int(row.patient_identifier) + 1}")
+        yield from self._examined(case, row)
+
+    def _examined(self, case: Case, row: OrderRow) -> Course:
+        """From the examination on."""
         self._scan(case, row, is_whole=case.stage != "arriving")
         if case.stage in ("mistaken", "unread", "arriving"):
             return
@@ -222,9 +232,26 @@ class Days:
             self._scan(case, row)
             yield self._now + case.read
             self._do(readings.claim, case.reader, reading_id)
-        yield from self._read(case, reading_id)
+        yield from self._read(case, row, reading_id)
 
-    def _read(self, case: Case, reading_id: str) -> Course:
+    def _visit(self, visit: Visit) -> tuple[datetime, Course]:
+        """When a patient of another township comes, and what follows."""
+        minutes = timedelta(minutes=visit.minutes)
+        day = self._end.astimezone(ZONE).date() - timedelta(days=visit.days)
+        at = _at(day, time(9)) + minutes if visit.days else self._end - minutes
+
+        def examine(story: Story, number: str) -> Course:
+            case = replace(self._case(story, self._now, "signed"), reader="reader1")
+            yield self._now + case.scanned
+            yield from self._examined(case, self._row(story, number))
+
+        def course() -> Course:
+            yield at
+            yield from self._elsewhere.visit(visit, examine)
+
+        return at, course()
+
+    def _read(self, case: Case, row: OrderRow, reading_id: str) -> Course:
         """From the claim to the report that is given to the patient."""
         impression = f"{case.words.impression.removesuffix('（演示）')}（演示）"
         text = ReportText(case.words.findings, impression, case.words.critical)
@@ -256,6 +283,7 @@ class Days:
             self._do(readings.send_back, case.senior, reading_id, SENT_BACK)
             return
         signing.sign(self._web, self._actor(case.senior), reading_id)
+        self._elsewhere.signed.append((case.story, row))
         yield self._now + timedelta(minutes=self._random.randint(5, 40))
         if case.stage == "corrected":
             why, findings, impression = CORRECTED
@@ -349,6 +377,12 @@ class Days:
         return device
 
     # --- what people do ------------------------------------------------------------------------------------------
+
+    def _terms(self) -> None:
+        """What results are recognised and estimated by."""
+        institutions = self._database.read(lambda s: administration.institutions(s, HUREN))
+        procedures = self._database.read(lambda s: administration.procedures(s, HUREN))
+        self._elsewhere.begin({i.code: i.id for i in institutions}, {p.code: p.id for p in procedures}, self._now)
 
     def _rota(self) -> None:
         """Last week's, this week's and the next one's duties; one reader is away next week."""

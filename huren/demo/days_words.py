@@ -36,6 +36,19 @@ class Desk:
     reader: str = ""
 
 
+@dataclass(frozen=True)
+class Visit:
+    """Somebody who was examined elsewhere comes to a doctor: so many days ago and minutes after nine (today:
+    minutes ago), and why what there is does not serve them (a code of `recognition_starter.REASONS`; empty: it does).
+    """
+
+    days: int
+    minutes: int
+    refusal: str = ""
+    words: str = ""
+    clinical: str = ""
+
+
 DESK: Final = (
     Desk(250, "chest-dr", "signed", "URGENT", "发热、咳黄痰三天"),
     Desk(221, "ultrasound", "signed", clinical="活动后胸闷"),
@@ -129,3 +142,27 @@ EMERGENCIES: Final = (
     ("doctor3", "转诊患者胸痛，需对照外院近期胸片以排除气胸。", "", ""),
 )
 """Who broke the glass, why, and what the auditor said of it so far."""
+
+VISITS: Final = (
+    Visit(5, 60),
+    Visit(4, 70, "1", clinical="昨夜起高热、胸痛"),
+    Visit(4, 250),
+    Visit(3, 120),
+    Visit(2, 95),
+    Visit(2, 260, "6", "外院摄片后又摔倒一次", "摔倒后右侧胸痛"),
+    Visit(1, 100, "1", clinical="咯血一天"),
+    Visit(1, 300),
+    Visit(0, 130),
+    Visit(0, 70),
+)
+"""Patients who come to another township and were examined already."""
+ONE_PERSON: Final = "姓名、性别、出生日期一致，患者本人确认在该院检查过。"
+TARIFFS: Final = (
+    ("DRCHEST", 60_00, 15_00),
+    ("DRKNEE", 55_00, 15_00),
+    ("CTHEAD", 160_00, 40_00),
+    ("CTCHEST", 180_00, 45_00),
+    ("USHEART", 120_00, 0),
+    ("ECG12", 18_00, 6_00),
+)
+"""Invented: procedure, examination and reading in fen."""

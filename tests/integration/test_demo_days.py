@@ -21,7 +21,7 @@ from worklist.database import Database, sqlite_url
 from worklist.people import HUREN
 from worklist.queries import administration, rota
 from worklist.rules.rota import DUTIES
-from worklist.tables import Base, CriticalResult, Delivery, Message, Order, Reading, ReportVersion, Study
+from worklist.tables import Base, CriticalResult, Delivery, Message, Order, Reading, Recognition, ReportVersion, Study
 
 T = TypeVar("T", bound=Base)
 
@@ -35,7 +35,6 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(county, "hash_password", lambda word: passwords.hash_password(word, cheap))
-        patch.setattr(days, "WEEK", 2)
         migrate.upgrade(sqlite_url(folder / "county.db"))
         found = Database(sqlite_url(folder / "county.db"))
         county.seed(found, NOW, folder)
@@ -76,7 +75,7 @@ def test_everything_was_before_now(database: Database) -> None:
     times = [row.at for row in rows(database, Message)]
     signed = [row.signed_at for row in rows(database, ReportVersion) if row.signed_at is not None]
     assert len(signed) > 4
-    assert all(NOW - timedelta(days=3) < at <= NOW for at in [*times, *signed])
+    assert all(NOW - timedelta(days=days.WEEK + 1) < at <= NOW for at in [*times, *signed])
 
 
 def test_what_fits_no_order_waits_for_a_person(database: Database) -> None:
@@ -112,3 +111,13 @@ def test_an_ecg_report_has_the_cart_s_numbers(database: Database) -> None:
         said = {one["name"]: one for one in version.measurements}
         assert {"heart rate", "QRS duration", "QTc interval"} <= set(said)
         assert said["heart rate"]["source"] == "device"
+
+
+def test_a_result_of_another_township_is_taken_and_one_is_not(database: Database) -> None:
+    found = rows(database, Recognition)
+    assert {row.state for row in found} == {"accepted", "declined"}
+    assert all(row.institution_id != row.result_institution_id for row in found)
+    orders_of = {row.id: row for row in rows(database, Order)}
+    for row in found:
+        order = orders_of[row.order_id or ""]
+        assert order.state == ("recognised" if row.state == "accepted" else "completed")
