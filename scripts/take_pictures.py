@@ -10,6 +10,7 @@ with --missing, only those that are not there.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -204,15 +205,17 @@ def new_order(page: Page, address: str) -> None:
 
 
 def offered(page: Page, address: str) -> None:
-    """What an order form shows of a patient who was examined not long ago."""
-    through("/orders", "main .lines tr.dim:has-text('DR') a.main")(page, address)
-    number = page.locator("main dt:has-text('病历号') + dd, main dt:has-text('Patient number') + dd").first.inner_text()
+    """What an order form shows of somebody whom another township examined not long ago."""
+    _open(page, f"{address}/orders")
+    taken = page.locator("main .lines tr:has-text('DR')", has_text=re.compile("互认|recognised"))
+    name = taken.locator("a.main").first.inner_text(timeout=5000).split()[0]
     _open(page, f"{address}/orders/new")
-    page.keyboard.type(number.strip())
-    page.locator("#who-list [aria-selected=true]").wait_for()
+    page.keyboard.type(name)
+    page.locator("#who-list [role=option]").first.wait_for()
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.locator("#chosen").wait_for()
-    page.keyboard.type("DR-CHEST")
+    page.keyboard.type("DRCHEST")
     page.keyboard.press("Enter")
     page.locator("#offers input[type=radio]").first.wait_for()
     page.locator("#offers").scroll_into_view_if_needed()
@@ -247,7 +250,7 @@ SHOTS: Final = (
     Shot("order-list", "tech1", at("/orders/csv")),
     Shot("order", "tech2", through("/orders", "main tr.dim a.main")),
     Shot("order-returned", "tech2", through("/orders", "main .urgent-list a, main .lines a.main")),
-    Shot("order-offered", "doc1", offered),
+    Shot("order-offered", "doctor2", offered),
     Shot("sharing", "tech2", sharing),
     Shot("shared", "tech2", shared, last=True),
     Shot("results", "tech2", results, last=True),
