@@ -19,7 +19,7 @@ from worklist.queries.views import OrderRow
 
 Do = Callable[..., Any]
 """`Days.do`: an action, a login, and what it is about."""
-GO_TO: Final = {"TS01": "doctor2", "V0101": "doctor2", "TS02": "doctor1", "TS03": "doctor1"}
+GO_TO: Final = {"TS01": "doctor2", "V0101": "doctor2", "TS02": "doctor1"}
 """Whose doctor somebody who was examined at a place sees afterwards."""
 CHEST: Final = "DRCHEST"
 AT: Final = {"doctor1": ("TS01", "village-dr"), "doctor2": ("TS02", "chest-dr")}
