@@ -131,7 +131,7 @@ def _recognise(session: Session) -> None:
     of = {"institution_id": reading.institution_id}
     session.add(Qualification(**of, item="CT", mark="全国HR", valid_from="20260101", changed_at=now))
     session.add(
-        Tariff(procedure_id=procedure.id, valid_from="20260101", examination=18000, reading=2000, changed_at=now)
+        Tariff(procedure_id=procedure.id, valid_from="20260201", examination=18000, reading=2000, changed_at=now)
     )
     session.add(
         Recognition(
@@ -187,7 +187,7 @@ def test_what_managers_keep_of_recognition_can_be_read_back(exported: Exported) 
     assert (rules["number"], rules["note"]) == (1, "首版")
     assert read_rules(rules["rules"]) == STARTER
     assert json.loads(exported.rows("recognition_rules")[0]["rules"]) == rules["rules"]
-    (tariff,) = exported.lines("tariffs")
+    tariff = next(line for line in exported.lines("tariffs") if line["valid_from"] == "20260201")
     assert (tariff["examination_fen"], tariff["reading_fen"]) == (18000, 2000)
     assert tariff["procedure"] in {row["code"] for row in exported.rows("procedures")}
     assert "全国HR" in {row["mark"] for row in exported.rows("qualifications")}
