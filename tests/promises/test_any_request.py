@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
@@ -29,6 +30,7 @@ ASKING: Final = {"tech2": True, "doc2": True, "cityreader": True, "tech1": False
 """People, and whether the marked patient is foreign to them."""
 ENDING: Final = {"/api/me/sessions", "/api/me/tokens"}  # of the asker's own way in
 EACH: Final = 4  # requests of a person, an operation, and a mode: 10,000 and more together
+LONGEST_QUERY: Final = 60_000  # characters; httpx refuses to send more
 
 Made = Case[Any]
 
@@ -109,7 +111,7 @@ def test_any_request_of_the_api(desk: Desk, made: list[tuple[Made, str]], login:
 
 
 def made_from(strategy: SearchStrategy[Made], number: int) -> list[Made]:
-    """That many different requests, the same ones each time.
+    """That many different requests, the same ones each time; fewer where an address is longer than a client sends.
 
     Raises
     ------
@@ -128,7 +130,8 @@ def made_from(strategy: SearchStrategy[Made], number: int) -> list[Made]:
     )
     @given(case=strategy)
     def make(case: Made) -> None:
-        found.append(case)
+        if len(urlencode(case.query or {}, doseq=True)) < LONGEST_QUERY:
+            found.append(case)
 
     make()
     return found
