@@ -319,10 +319,12 @@ def say_that_it_serves(port: int) -> None:
 def keep_what_is_loaded() -> None:
     """Spare the garbage collector what was imported and built so far, which stays until the process ends.
 
-    A full round over all of it holds every thread for a third of a second, again and again.
+    A full round over all of it holds every thread for a third of a second, again and again. Where the collector rested
+    while the server was loaded, it begins here.
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _listen(start: Callable[[], None], door: str, host: str, port: int) -> None:

@@ -9,6 +9,7 @@ of ten is a loss.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ MOST_MODULES = 4  # more than these is no slow moment
 
 def main(words: list[str]) -> int:
     """Run, and look again where that is due; returns pytest's exit code."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # some hundred servers are started: they compile themselves once
     LAST_FAILED.unlink(missing_ok=True)
     code = pytest.main(["-n", "2", "--dist", "loadscope", *words])
     modules = failed_modules()
