@@ -140,7 +140,11 @@ def web_of(request: Request) -> Web:
     return web
 
 
-Served = Annotated[Web, Depends(web_of)]
+async def _served(request: Request) -> Web:
+    return web_of(request)  # a dependency that is no coroutine would cost each request a turn of another thread
+
+
+Served = Annotated[Web, Depends(_served)]
 """Parameter of an endpoint: the app's `Web`."""
 
 

@@ -22,7 +22,7 @@ from worklist.queries.records.searching import zone_of
 SCOPES = frozenset({"read", "read cases"})
 
 
-def _reading(by: Acting) -> Actor:
+async def _reading(by: Acting) -> Actor:
     if by.scopes is not None and not by.scopes & SCOPES:
         raise Forbidden("token_lacks_scope", scope="read")
     return by

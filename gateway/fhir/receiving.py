@@ -36,7 +36,7 @@ _STATUS: Final = {"AA": 200, "AE": 422, "AR": 400}
 router = APIRouter(include_in_schema=False)
 
 
-def _handing_in(by: Acting) -> Actor:
+async def _handing_in(by: Acting) -> Actor:
     """Raise `Forbidden` for whoever is no program that may hand in results."""
     if by.scopes is None or SCOPE not in by.scopes:
         raise Forbidden("token_lacks_scope", scope=SCOPE)

@@ -11,13 +11,13 @@ from worklist.errors import Forbidden
 from worklist.people import Actor
 
 
-def _reading(by: Acting) -> Actor:
+async def _reading(by: Acting) -> Actor:
     if by.scopes is not None and not by.scopes & {"read", "read cases"}:
         raise Forbidden("token_lacks_scope", scope="read")
     return by
 
 
-def _reading_cases(by: Acting) -> Actor:
+async def _reading_cases(by: Acting) -> Actor:
     by.require_scope("read cases")
     return by
 

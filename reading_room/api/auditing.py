@@ -25,7 +25,7 @@ from worklist.queries.views import AuditView
 router = APIRouter(tags=["audit"], responses=REFUSALS)
 
 
-def _asked(
+async def _asked(
     q: Search = "",
     person: Search = "",
     action: Search = "",

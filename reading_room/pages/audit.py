@@ -27,7 +27,7 @@ FILTERS = ("q", "person", "action", "thing", "thing_id", "patient", "address", "
 LONGEST = 100
 
 
-def _query(request: Request) -> dict[str, str]:
+async def _query(request: Request) -> dict[str, str]:
     return {name: request.query_params.get(name, "")[:LONGEST].strip() for name in FILTERS}
 
 
