@@ -1,9 +1,9 @@
 """The time of day as the parts take it, and somebody who looks whether it jumps.
 
-A clock that is set forward is not believed for a few seconds: until then what waits has been moved with it
-(`worklist.actions.clock`), and nothing runs out that did not. One that is set back is believed at once, since what
-waits only waits a moment longer until it is moved. Each machine needs a clock that is kept (NTP): this is for the day
-on which it is not.
+A clock that is set forward is not believed until what waits has been moved with it (`worklist.actions.clock`), or for a
+few seconds where another process moves it: nothing runs out that did not. One that is set back is believed at once,
+since what waits only waits a moment longer until it is moved. Each machine needs a clock that is kept (NTP): this is
+for the day on which it is not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -83,6 +84,12 @@ class SettledClock:
             self._seen = None
             return at
 
+    def believe(self) -> None:
+        """What waits was moved: a jump forward is followed from now on."""
+        with self._lock:
+            self._jumps.follow(self._jumps.look()[1])
+            self._seen = None
+
 
 @contextlib.contextmanager
 def watched(on: Ground) -> Iterator[None]:
@@ -95,8 +102,9 @@ def watched(on: Ground) -> Iterator[None]:
         yield
         return
     jumps, stop = on.clock.jumps(), threading.Event()
+    look = partial(_watch, on.database, on.clock, jumps, stop)
     _look(on.database, jumps, is_first=True)
-    watcher = threading.Thread(target=_watch, args=(on, jumps, stop), name="clock-watcher", daemon=True)
+    watcher = threading.Thread(target=look, name="clock-watcher", daemon=True)
     watcher.start()
     try:
         yield
@@ -105,20 +113,23 @@ def watched(on: Ground) -> Iterator[None]:
         watcher.join()
 
 
-def _watch(on: Ground, jumps: Jumps, stop: threading.Event) -> None:
+def _watch(database: Database, clock: SettledClock, jumps: Jumps, stop: threading.Event) -> None:
     while not stop.wait(EVERY):
-        on.clock()  # which sees a jump while nobody else asks
+        clock()  # which sees a jump while nobody else asks
         try:
-            _look(on.database, jumps)
+            if _look(database, jumps):
+                clock.believe()
         except Exception as error:  # noqa: BLE001 - the next look may find the database again
             log.warning("clock_not_looked_at", error=type(error).__name__)
 
 
-def _look(database: Database, jumps: Jumps, *, is_first: bool = False) -> None:
+def _look(database: Database, jumps: Jumps, *, is_first: bool = False) -> bool:
+    """Whether what waits was moved."""
     at, jumped = jumps.look()
     if not jumped and not is_first and not database.read(lambda s: is_to_note(s, at)):
-        return
+        return False
     moved = database.write(lambda s: follow(s, at, jumped, database_clock(s)))
     jumps.follow(jumped)
     if moved:
         log.warning("clock_jumped", seconds=round(moved.total_seconds()))
+    return bool(moved)

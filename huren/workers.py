@@ -35,19 +35,19 @@ class Runner:
         self._database = database
         self._clock = clock
         self._jobs = jobs
-        self._held: dict[int, str] = {}
+        self._held: set[tuple[int, str]] = set()  # rows and who runs them: two may, where a lease was lost
 
     def run(self, name: str, row: outbox.Claimed) -> None:
         """Do the job of a row that `name` holds."""
-        self._held[row.seq] = name
+        self._held.add((row.seq, name))
         try:
             self._run(name, row)
         finally:
-            del self._held[row.seq]
+            self._held.discard((row.seq, name))
 
     def renew(self) -> None:
         """Renew the leases of all rows that are being run."""
-        held, now = list(self._held.items()), self._clock()
+        held, now = list(self._held), self._clock()
         if held:
             self._database.write(lambda s: [outbox.renew(s, seq, name, now) for seq, name in held])
 

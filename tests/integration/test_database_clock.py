@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import update
 
 from tests.world import World
+from worklist import outbox
 from worklist.actions import clock, critical
 from worklist.tables import CriticalResult, Notice, OutboxRow, Reading, Study, User
 
@@ -62,6 +64,23 @@ def test_a_clock_behind_the_last_note_jumped_whoever_saw_it(world: World) -> Non
     world.now -= DAYS
     assert world.do(clock.follow, world.now) == -DAYS
     assert waiting(world) == [at - DAYS for at in before]
+
+
+@pytest.mark.parametrize("back", [DAYS, timedelta(minutes=45)])
+def test_what_a_clock_that_is_set_back_wrote_already_stays(world: World, back: timedelta) -> None:
+    """It is believed a moment before what waits is moved."""
+    world.do(clock.follow, world.now)
+    world.now -= back
+    world.do(outbox.put, "x", "1", world.now - timedelta(seconds=1))
+    (row,) = world.do(outbox.claim, "w", world.now)
+    reading = world.ready(images=1)
+    world.claim("reader1", reading)
+    result = world.do(critical.mark, world.actor("reader1"), reading, "硬膜外血肿", world.now)
+    calls_at = world.one(CriticalResult, CriticalResult.id == result.id).escalate_at
+    assert world.do(clock.follow, world.now + timedelta(seconds=1), -back) == -back
+    assert world.one(OutboxRow, OutboxRow.seq == row.seq).leased_until == world.now + outbox.LEASE
+    assert world.one(CriticalResult, CriticalResult.id == result.id).escalate_at == calls_at
+    assert row.seq not in {one.seq for one in world.do(outbox.claim, "v", world.now + timedelta(seconds=5))}
 
 
 def test_a_server_that_was_off_for_days_did_not_jump(world: World) -> None:

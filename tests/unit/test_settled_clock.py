@@ -65,3 +65,16 @@ def test_a_jump_that_was_taken_back_leaves_nothing_behind() -> None:
     assert clock() == machine.wall()
     machine.off = timedelta(days=3)
     assert clock() == NOON + timedelta(seconds=60)
+
+
+def test_forward_is_believed_as_soon_as_what_waits_was_moved() -> None:
+    machine = Machine()
+    clock = SettledClock(machine.wall, machine.steady)
+    machine.off = timedelta(days=3)
+    assert clock() == NOON
+    clock.believe()
+    assert clock() == machine.wall()
+    machine.off = timedelta()
+    assert clock() == machine.wall()
+    clock.believe()  # back is believed already
+    assert clock() == machine.wall()

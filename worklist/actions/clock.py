@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, bindparam, func, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, select, true, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from worklist import audit
@@ -25,16 +25,19 @@ TOLERATED: Final = timedelta(seconds=30)  # less is drift, or a machine that was
 EVERY: Final = timedelta(seconds=20)  # between two notes of the time
 
 _IS_OPEN: Final = OutboxRow.stage.in_(("due", "offered", "leased"))
-_RUNNING: Final[tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool]], ...]] = (
-    (OutboxRow.due_at, _IS_OPEN),
-    (OutboxRow.leased_until, _IS_OPEN),
-    (Reading.held_until, true()),
-    (Study.last_at, Study.arrival == "arriving"),
-    (CriticalResult.escalate_at, CriticalResult.closed_at.is_(None)),
-    (WebSession.seen_at, true()),
-    (WebSession.expires_at, true()),
-    (User.locked_until, true()),
+_SHORT, _LONG = timedelta(minutes=2), timedelta(hours=1)
+_RUNNING: Final[tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool], timedelta], ...]] = (
+    (OutboxRow.due_at, _IS_OPEN, _SHORT),
+    (OutboxRow.leased_until, _IS_OPEN, _SHORT),
+    (Reading.held_until, true(), timedelta()),
+    (Study.last_at, Study.arrival == "arriving", _SHORT),
+    (CriticalResult.escalate_at, CriticalResult.closed_at.is_(None), _LONG),
+    (WebSession.seen_at, true(), timedelta()),
+    (WebSession.expires_at, true(), timedelta()),
+    (User.locked_until, true(), timedelta()),
 )
+"""What is moved, and how far ahead of a clock that was just set back it may be written by that clock already: a lease,
+a job that is due, a limit. Set back, the clock is believed a second before everything is moved."""
 
 
 def follow(session: Session, now: datetime, jumped: timedelta = timedelta(), said: datetime | None = None) -> timedelta:
@@ -54,7 +57,9 @@ def follow(session: Session, now: datetime, jumped: timedelta = timedelta(), sai
     by = _by(last, now, jumped) if last is not None else timedelta()
     if not by:
         return by
-    for column, condition in _RUNNING:
+    for column, condition, ahead in _RUNNING:
+        if ahead and by < timedelta():  # the old present was `now - by`: well before it nothing was waiting
+            condition = and_(condition, column > now + min(ahead, -by / 2))
         _move(session, column, condition, by)
     audit.note(session, HUREN, "clock jumped", now, detail={"seconds": round(by.total_seconds())})
     notices.tell(session, notices.holders_of(session, ("PACS admin",)), "clock jumped", {}, PAGE, now)
