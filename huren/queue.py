@@ -66,6 +66,9 @@ def celery_app(broker: str) -> Celery:
         task_queues=[Queue(name) for name in NAMES],
         task_default_queue=NAMES[0],
         worker_prefetch_multiplier=1,
+        # After a reconnection Celery would take fewer messages for a while, and speak to the broker from a job's
+        # thread to take more again, beside the thread that reads: nothing of the kind is needed, rows are leased.
+        worker_enable_prefetch_count_reduction=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
