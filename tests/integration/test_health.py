@@ -68,10 +68,15 @@ def test_a_door_that_hangs_is_not_well(county: Topology, part: str) -> None:
 
 
 def test_a_worker_that_gives_no_sign_is_not_well(county: Topology) -> None:
-    file = county.data / FOLDER / f"worker-{socket.gethostname()}-{process_of(county, 'worker').pid}"
-    long_ago = file.stat().st_mtime - STALE - 40
-    os.utime(file, (long_ago, long_ago))
-    ran = check(county, "worker")
+    process = process_of(county, "worker")
+    file = county.data / FOLDER / f"worker-{socket.gethostname()}-{process.pid}"
+    os.kill(process.pid, signal.SIGSTOP)  # or it gives its next sign while it is asked
+    try:
+        long_ago = file.stat().st_mtime - STALE - 40
+        os.utime(file, (long_ago, long_ago))
+        ran = check(county, "worker")
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
     assert ran.returncode == 1
     assert "last sign" in ran.stdout
 

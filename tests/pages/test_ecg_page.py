@@ -22,7 +22,7 @@ from pydicom import Dataset
 from interfaces.ecg.recording import TWELVE, Cart, Filters, Lead, Recording, Strip
 from tests import ecgs
 from tests.pages import cardiology
-from tests.pages.site import Site
+from tests.pages.site import Site, no_scripts
 from tests.pages.test_accessibility import faults
 from tests.world import Placed
 from worklist.tables import AuditRow, Study
@@ -613,7 +613,7 @@ def test_hostile_words_do_nothing(center: Site) -> None:
     reading = center.world.reading_of(placed).id
     center.world.claim("heart1", reading, at=center.clock())
     with center.visit("heart1") as page:
-        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        no_scripts(page)
         opened(center, page, reading)
         expect(page.locator("[data-statements] li").first).to_have_text(HOSTILE)
         expect(page.locator("[data-wish=rhythm] option").last).to_have_text(HOSTILE[:16])

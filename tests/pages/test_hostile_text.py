@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.pages.site import Site, name
+from tests.pages.site import Site, name, no_scripts
 from worklist.actions import critical
 from worklist.facts import ReportText
 
@@ -41,7 +41,7 @@ def test_it_is_shown_and_does_nothing(site: Site, case: tuple[str, str, str]) ->
     }
     for login, addresses in visits.items():
         with site.visit(login) as page:
-            page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+            no_scripts(page)
             for address in addresses:
                 answer = page.goto(site.address + address)
                 assert answer is not None

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import discs
-from tests.pages.site import PASSWORD, Site
+from tests.pages.site import PASSWORD, Site, no_scripts
 from worklist.actions import (
     aids,
     assigning,
@@ -146,11 +146,6 @@ def addresses(site: Site) -> dict[str, list[str]]:
     }
 
 
-def watch(page: Page) -> None:
-    """A script that ran would open a dialog."""
-    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
-
-
 def is_text(page: Page, address: str) -> None:
     """No markup of somebody's words lives in the page, and it keeps its width."""
     alive = page.locator("main script, main img[src=x], header img[src=x], dialog img[src=x], [onerror], main b")
@@ -166,7 +161,7 @@ WHO = ["reader1", "senior1", "citysenior", "tech1", "doc1", "doc2", "manager", "
 def test_it_is_shown_as_text(site: Site, addresses: dict[str, list[str]], login: str) -> None:
     shown = 0
     with site.visit(login) as page:
-        watch(page)
+        no_scripts(page)
         for address in addresses[login]:
             answer = page.goto(site.address + address)
             assert answer is not None
@@ -190,7 +185,7 @@ def test_aids_put_it_into_the_report_as_text(site: Site, addresses: dict[str, li
     site.scan(placed, 1)
     reading = world.reading_of(placed).id
     with site.visit("reader1") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/reading/{reading}")
         page.click("form[action$='/claim'] button")
         expect(page.locator(".aids[data-ready]")).to_be_visible()
@@ -211,7 +206,7 @@ def test_aids_put_it_into_the_report_as_text(site: Site, addresses: dict[str, li
         page.press("#impression", "Control+s")
         expect(page.locator(".saved")).to_contain_text("已保存")
         other = site.tab(page.context)  # two windows: each other's words are shown
-        watch(other)
+        no_scripts(other)
         other.goto(page.url)
         expect(other.locator(".aids[data-ready]")).to_be_visible()
         other.fill("#impression", HOSTILE + "一")
@@ -232,7 +227,7 @@ def test_hostile_words_are_signed_shown_and_printed_as_text(site: Site) -> None:
     world.write("reader1", reading, ReportText(HOSTILE, HOSTILE), at)
     world.submit("reader1", reading, at)
     with site.visit("senior2") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/reading/{reading}")
         page.click("form[action$='/claim'] button")
         page.click("summary[data-key=submit]")
@@ -241,7 +236,7 @@ def test_hostile_words_are_signed_shown_and_printed_as_text(site: Site) -> None:
         site.send_all_the_same(page, sign=True)
         page.wait_for_url("**done=signed*")
     with site.visit("tech1") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/reports/{reading}")
         is_text(page, "report")
         expect(page.locator("main")).to_contain_text(SCRIPT)
@@ -259,7 +254,7 @@ def test_a_lost_case_shows_the_words_and_the_reason_as_text(site: Site) -> None:
     site.scan(placed, 1)
     reading = world.reading_of(placed).id
     with site.visit("reader1") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/reading/{reading}")
         page.click("form[action$='/claim'] button")
         page.context.set_offline(True)
@@ -285,7 +280,7 @@ def test_uploads_with_hostile_names(site: Site, tmp_path: Path) -> None:
     for file, data in files.items():
         (tmp_path / file).write_bytes(data)
     with site.visit("tech1") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/upload")
         expect(page.locator("#pick-folder")).to_be_enabled()
         page.locator("input[value='other hospital']").check(force=True)
@@ -305,7 +300,7 @@ def test_uploads_with_hostile_names(site: Site, tmp_path: Path) -> None:
 
 def test_refused_forms_give_hostile_words_back_as_text(site: Site) -> None:
     with site.visit("manager") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/manager/rota?week=2026-04-06")
         page.fill("#add-shift input[name=note]", HOSTILE[:100])
         page.click("#add-shift button[value=add]")
@@ -319,7 +314,7 @@ def test_refused_forms_give_hostile_words_back_as_text(site: Site) -> None:
         assert page.input_value("#note") == HOSTILE[:100]
         is_text(page, "calendar")
     with site.visit("doc2") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/break-glass")
         page.fill("#q", HOSTILE[:128])
         page.keyboard.press("Enter")
@@ -331,7 +326,7 @@ def test_refused_forms_give_hostile_words_back_as_text(site: Site) -> None:
 
 def test_a_hostile_view_name_is_kept_and_deleted(site: Site) -> None:
     with site.visit("reader2") as page:
-        watch(page)
+        no_scripts(page)
         page.goto(f"{site.address}/reading?q={SHORT}")
         page.locator("details:has(form[action='/desk/views']) > summary").first.click()
         page.fill("form[action='/desk/views'] [name=name]", SHORT[:30])
