@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from tests.integration.killing import serving
 from tests.integration.topology import EVERYTHING, topology
@@ -22,7 +22,7 @@ from tests.peers.his import Answer, His
 from tests.peers.mllp_client import MllpClient
 from tests.peers.postgres import Postgres
 from tests.world import World
-from worklist.tables import Delivery, Message, Order, Reading
+from worklist.tables import Center, Delivery, Message, Order, Reading
 
 NAME: Final = "独孤求败"
 LATIN: Final = "DuGu^QiuBai"
@@ -48,7 +48,8 @@ class Play:
         self.mllp_port, self.dimse_port = ports
 
     def all(self) -> None:
-        """Play it."""
+        """Play it, with a center that does not wait long for further images."""
+        self.world.do(lambda s: s.execute(update(Center).values(quiet_seconds=2)))
         assert self.tell(self.order("K1")) == "AA"
         assert self.tell(self.order("K1", control="CA", status="CA").replace("PID|", "PIX|")) != ""
         assert self.tell(self.order("K2").replace("HIS|TS01", f"HIS|{NUMBER}")) == "AR"  # nobody's
@@ -64,7 +65,7 @@ class Play:
     def until(self, look: Callable[[], list[Any]], seconds: float = 60) -> list[Any]:
         deadline = time.monotonic() + seconds
         while not (found := look()):
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, f"nothing after {seconds} s"
             time.sleep(0.2)
         return found
 
